@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which deepprof this is. */
+#include "deepprof.h"
+
+const char *deepprof_version(void)
+{
+	return DEEPPROF_VERSION;
+}
