@@ -85,7 +85,11 @@ function(deepprof_targets)
   set(core ${agent})
   list(FILTER core EXCLUDE REGEX "^dp_cli_")
   add_library(deepprof_core INTERFACE)
-  target_link_libraries(deepprof_core INTERFACE ${core} ${shared} deepprof_libraries)
+  foreach(object IN LISTS core shared)
+    # An interface passes on no objects of the object libraries that it names.
+    target_link_libraries(deepprof_core INTERFACE $<TARGET_OBJECTS:${object}>)
+  endforeach()
+  target_link_libraries(deepprof_core INTERFACE deepprof_libraries)
 endfunction()
 
 # deepprof_test(ring [LABEL label] [TIMEOUT s] [LIBS ...]): tests/unit/test_ring.c becomes the test unit.ring.
