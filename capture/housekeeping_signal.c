@@ -252,7 +252,8 @@ static void find_agent(uint32_t tick, bool may_start)
 		dp_host.has_started = false;
 		return;
 	}
-	if (may_start && !dp_host.use_thread && (!dp_host.has_started || dp_host.attempts > 12)) {
+	/* A run's own agent is started by its command. */
+	if (may_start && !dp_host.use_thread && !dp_host.run_socket[0] && (!dp_host.has_started || dp_host.attempts > 12)) {
 		errand = (struct dp_errand){.kind = DP_ERRAND_START, .needs_nanny = needs_nanny()};
 		dp_host.has_started = dp_helper_run(&errand) == 0;
 		if (!dp_host.has_started)
