@@ -142,6 +142,8 @@ enum dp_message_kind {
 	DP_MESSAGE_PIECE,      /* host -> agent: a further piece as descriptor */
 	DP_MESSAGE_TABLES,     /* host -> agent: send what waits. Answer: struct dp_tables_answer and descriptors */
 	DP_MESSAGE_FLUSH,      /* host -> agent: deliver all you have of me, then answer (bounded wait) */
+	DP_MESSAGE_STATUS,     /* command -> agent of its run. Answer: "processes samples cpu_ns losses" */
+	DP_MESSAGE_FINISH,     /* command -> agent of its run: write the merged profile, then answer */
 };
 
 struct dp_message {
