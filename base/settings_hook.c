@@ -550,10 +550,11 @@ static bool list_close(struct text *t, size_t before)
 	return true;
 }
 
-static bool has_label(const char *labels, struct span name)
+static bool has_label(const char *labels, size_t size, const char *label)
 {
-	for (; *labels; labels += strlen(labels) + 1)
-		if (!strncmp(labels, name.at, name.size) && labels[name.size] == '=')
+	const size_t name = (size_t)(strchr(label, '=') - label) + 1;
+	for (const char *end = labels + size; labels < end; labels += strlen(labels) + 1)
+		if (!strncmp(labels, label, name))
 			return true;
 	return false;
 }
@@ -564,12 +565,14 @@ static bool add_label(char *labels, size_t size, struct span name, struct span v
 	struct text t = {labels, list_size(labels), size};
 	const size_t before = t.size;
 
-	if (has_label(labels, name))
-		return true;
-	put_span(&t, name);
+	put_decoded(&t, name);
 	put_char(&t, '=');
 	put_decoded(&t, value);
-	return list_close(&t, before);
+	if (!list_close(&t, before))
+		return false;
+	if (has_label(labels, before, labels + before))
+		labels[before] = 0;
+	return true;
 }
 
 static const char *set_labels(char *labels, size_t size, struct span value, bool grows)
@@ -1449,7 +1452,7 @@ const char *dp_settings_next_auth(const struct dp_settings *settings, const char
 static void put_encoded(struct text *t, const char *text)
 {
 	for (; *text; text++)
-		if (strchr(",;%", *text)) {
+		if (strchr(",;% ", *text)) { /* spaces: the reader trims */
 			static const char digits[] = "0123456789ABCDEF";
 			put_char(t, '%');
 			put_char(t, digits[(unsigned char)*text >> 4]);
@@ -1548,6 +1551,8 @@ static void put_value(struct text *t, const struct dp_settings *settings, enum k
 /* The profiles may differ from their default without being set: an alias of another key adds to them. */
 static bool is_default(const struct dp_settings *settings, enum key key)
 {
+	if (key == KEY_LABELS)
+		return !settings->labels[0]; /* none of them may have been right */
 	return !settings->source[key] && !(key == KEY_PROFILES && settings->profiles != DP_PROFILES_CPU);
 }
 

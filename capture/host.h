@@ -137,10 +137,15 @@ void dp_thread_release(struct dp_thread *thread);
 struct dp_thread *dp_thread_by_tid(int32_t tid);
 /* The record whose timer sent this signal, or NULL: somebody else's SIGPROF. */
 struct dp_thread *dp_thread_of(const siginfo_t *info);
+/* Was it sent by a timer of ours, though perhaps one that is gone? */
+bool dp_is_tick(const siginfo_t *info);
 
 /* Creates and starts the timer on tid's CPU clock; 0 or -errno (EAGAIN: RLIMIT_SIGPENDING). */
 int dp_timer_arm(struct dp_thread *thread, int32_t tid);
 void dp_timer_disarm(struct dp_thread *thread);
+/* Stop an armed timer, start it again. */
+void dp_timer_pause(struct dp_thread *thread);
+int dp_timer_resume(struct dp_thread *thread);
 
 /* The handler. */
 void dp_on_tick(int signo, siginfo_t *info, void *ucontext);

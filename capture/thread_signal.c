@@ -92,14 +92,17 @@ struct dp_thread *dp_thread_by_tid(int32_t tid)
 	return NULL;
 }
 
+bool dp_is_tick(const siginfo_t *info)
+{
+	return info->si_code == SI_TIMER &&
+	       ((uint64_t)(uintptr_t)info->si_value.sival_ptr & COOKIE_MASK) == COOKIE_MAGIC;
+}
+
 struct dp_thread *dp_thread_of(const siginfo_t *info)
 {
-	if (info->si_code != SI_TIMER)
+	if (!dp_is_tick(info))
 		return NULL;
-	const uint64_t cookie = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
-	if ((cookie & COOKIE_MASK) != COOKIE_MAGIC)
-		return NULL;
-	struct dp_thread *thread = thread_at((uint32_t)cookie);
+	struct dp_thread *thread = thread_at((uint32_t)(uintptr_t)info->si_value.sival_ptr);
 	return thread && dp_load_acquire(&thread->state) == DP_THREAD_ARMED && thread->timer == info->si_timerid
 	                ? thread
 	                : NULL;
@@ -126,6 +129,26 @@ static uint64_t random_phase(uint64_t period_ns, int32_t tid)
 	return 1 + x % period_ns;
 }
 
+int dp_timer_resume(struct dp_thread *thread)
+{
+	const uint64_t phase = random_phase(dp_host.period_ns, thread->tid);
+	struct {
+		int64_t interval_s, interval_ns, first_s, first_ns;
+	} times = {
+	        (int64_t)(dp_host.period_ns / 1000000000),
+	        (int64_t)(dp_host.period_ns % 1000000000),
+	        (int64_t)(phase / 1000000000),
+	        (int64_t)(phase % 1000000000),
+	};
+	return (int)DP_SYS4(SYS_timer_settime, thread->timer, 0, &times, 0);
+}
+
+void dp_timer_pause(struct dp_thread *thread)
+{
+	const int64_t never[4] = {0};
+	DP_SYS4(SYS_timer_settime, thread->timer, 0, never, 0);
+}
+
 int dp_timer_arm(struct dp_thread *thread, int32_t tid)
 {
 	/* The raw id of another thread's CPU clock (kernel: include/linux/posix-timers.h, CPUCLOCK_PERTHREAD_MASK
@@ -145,16 +168,7 @@ int dp_timer_arm(struct dp_thread *thread, int32_t tid)
 	thread->timer = timer;
 	list_thread(thread, (uint32_t)tid);
 	dp_store_release(&thread->state, DP_THREAD_ARMED);
-	const uint64_t phase = random_phase(dp_host.period_ns, tid);
-	struct {
-		int64_t interval_s, interval_ns, first_s, first_ns;
-	} times = {
-	        (int64_t)(dp_host.period_ns / 1000000000),
-	        (int64_t)(dp_host.period_ns % 1000000000),
-	        (int64_t)(phase / 1000000000),
-	        (int64_t)(phase % 1000000000),
-	};
-	error = DP_SYS4(SYS_timer_settime, timer, 0, &times, 0);
+	error = dp_timer_resume(thread);
 	if (error < 0) {
 		dp_timer_disarm(thread);
 		return (int)error;

@@ -84,11 +84,12 @@ function(deepprof_targets)
   endforeach()
   set(core ${agent})
   list(FILTER core EXCLUDE REGEX "^dp_cli_")
-  add_library(deepprof_core INTERFACE)
+  # An archive: a test takes of it what it needs.
+  set(objects "")
   foreach(object IN LISTS core shared)
-    # An interface passes on no objects of the object libraries that it names.
-    target_link_libraries(deepprof_core INTERFACE $<TARGET_OBJECTS:${object}>)
+    list(APPEND objects $<TARGET_OBJECTS:${object}>)
   endforeach()
+  add_library(deepprof_core STATIC ${objects})
   target_link_libraries(deepprof_core INTERFACE deepprof_libraries)
 endfunction()
 

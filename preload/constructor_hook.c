@@ -135,8 +135,10 @@ __attribute__((constructor)) static void on_load(void)
 	keep_for_agent(&settings);
 	dp_threads_init();
 	dp_fork_init();
-	if (dp_sigprof_install(dp_on_tick) == 0)
+	if (dp_sigprof_install(dp_on_tick) == 0) {
 		dp_host_arm();
+		dp_sigprof_thread_start();
+	}
 }
 
 __attribute__((destructor)) static void on_unload(void)

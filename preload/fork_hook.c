@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A forked child is a process of its own: re-armed, with a new identity. */
 #include "preload/hooks.h"
+#include "preload/sigprof.h"
 
 #include <pthread.h>
 
@@ -11,8 +12,10 @@ extern int pthread_atfork(void (*)(void), void (*)(void), void (*)(void)) __attr
 
 static void in_child(void)
 {
-	if (dp_load_relaxed(&dp_host.is_armed))
-		dp_host_after_fork();
+	if (!dp_load_relaxed(&dp_host.is_armed))
+		return;
+	dp_host_after_fork();
+	dp_sigprof_thread_start();
 }
 
 void dp_fork_init(void)

@@ -6,16 +6,9 @@
 
 struct dp_real dp_real;
 
-static void *next(const char *name)
-{
-	return dlsym(RTLD_NEXT, name);
-}
-
 void dp_real_init(void)
 {
-	*(void **)&dp_real.pthread_create = next("pthread_create");
-	*(void **)&dp_real.dlopen = next("dlopen");
-	*(void **)&dp_real.dlclose = next("dlclose");
-	*(void **)&dp_real.dlmopen = next("dlmopen");
-	*(void **)&dp_real.sigaction = next("sigaction");
+#define XX(type, name, arguments) *(void **)&dp_real.name = dlsym(RTLD_NEXT, #name);
+	DP_REAL_MAP(XX)
+#undef XX
 }

@@ -2,6 +2,7 @@
  * Threads from their first instruction to their last: pthread_create armed, the end noticed. */
 #include "capture/host.h"
 #include "preload/hooks.h"
+#include "preload/sigprof.h"
 #include "preload/real.h"
 
 #include "base/syscall.h"
@@ -56,6 +57,7 @@ static void *run_thread(void *argument)
 		thread->end_rounds = 0;
 		pthread_setspecific(end_key, thread);
 	}
+	dp_sigprof_thread_start();
 	return start(start_argument);
 }
 
