@@ -220,6 +220,8 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	struct dp_region *region = dp_load_relaxed(&dp_host.region);
 	record.generation = region ? dp_load_relaxed(&region->generation) : 0;
 	dp_registers_of(context, &walk.registers);
+	walk.is_caller = false;
+	walk.place_origin = 0;
 	if (!view_stack(self, lane, walk.registers.value[DP_REG_SP], &context->uc_stack, &walk.stack, &is_foreign))
 		dp_count_loss(DP_DROP_FOREIGN_STACK, 0);
 	if (is_foreign)
