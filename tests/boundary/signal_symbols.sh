@@ -12,7 +12,7 @@ out=$(mktemp)
 ld -r -o "$out" $objects
 undefined=$(nm --undefined-only "$out" | awk '{print $2}' | sort -u)
 rm -f "$out"
-allowed="dp_module_at dp_module_count dp_module_generation dp_real"
+allowed="_GLOBAL_OFFSET_TABLE_ dp_module_at dp_module_count dp_module_generation dp_real"
 bad=""
 for symbol in $undefined; do
 	case " $allowed " in *" $symbol "*) ;; *) bad="$bad $symbol" ;; esac
