@@ -70,6 +70,13 @@ static int body(const struct dp_part *part, struct dp_buffer *out)
 	return error;
 }
 
+/* A server that comes up says 500 "rpc error: code = Unavailable" for seconds before its parts know each
+ * other. */
+static bool is_coming_up(const struct dp_http_answer *answer)
+{
+	return answer->status == 500 && strcasestr(answer->body, "unavailable");
+}
+
 /* Statuses as the server was seen to give them. A 429 that says "larger than" is about this body, for ever; a
  * 500 may be a lasting refusal behind a relay that tells nothing more. */
 static enum dp_verdict judge(const struct dp_http_answer *answer)
@@ -86,6 +93,8 @@ static enum dp_verdict judge(const struct dp_http_answer *answer)
 	case 504:
 		return DP_BUSY;
 	default:
+		if (is_coming_up(answer))
+			return DP_BUSY;
 		return answer->status >= 500 ? DP_FAULT : DP_REFUSED;
 	}
 }
