@@ -39,26 +39,28 @@ static bool is_rust_legacy(const char *name, size_t size)
 	return true;
 }
 
-/* false: not a name that the language mangled, or too long a story. */
-static bool expand(const char *mangled, size_t mangled_size, char *text, size_t size)
+typedef int demangler(const char *, int, demangle_callbackref, void *);
+
+/* false: not a name of that language, or too long a story. */
+static bool expand_by(demangler *demangle, const char *mangled, int options, char *text, size_t size)
 {
 	struct output output = {.text = text, .size = size};
-	int done = 0;
 
-	if (strncmp(mangled, "_Z", 2) && strncmp(mangled, "_R", 2))
-		return false;
-	if (setjmp(output.too_long))
-		return false;
-	if (mangled[1] == 'R' || is_rust_legacy(mangled, mangled_size))
-		done = rust_demangle_callback(mangled, 0, take, &output);
-	if (!done && mangled[1] == 'Z') {
-		output.used = 0;
-		done = cplus_demangle_v3_callback(mangled, DMGL_ANSI, take, &output);
-	}
-	if (!done || !output.used)
+	if (setjmp(output.too_long) || !demangle(mangled, options, take, &output) || !output.used)
 		return false;
 	text[output.used] = 0;
 	return true;
+}
+
+static bool expand(const char *mangled, size_t mangled_size, char *text, size_t size)
+{
+	const bool is_v0 = !strncmp(mangled, "_R", 2);
+	if (!is_v0 && strncmp(mangled, "_Z", 2))
+		return false;
+	if ((is_v0 || is_rust_legacy(mangled, mangled_size)) &&
+		expand_by(rust_demangle_callback, mangled, 0, text, size))
+		return true;
+	return !is_v0 && expand_by(cplus_demangle_v3_callback, mangled, DMGL_ANSI, text, size);
 }
 
 /* Is text[0..size) one suffix of a clone: .isra.0, .cold, .cold.2, .llvm.123456 ...? */
@@ -91,8 +93,8 @@ static size_t bare_size(const char *name, size_t size)
 			continue;
 		if (is_suffix(name + dot, size - dot))
 			size = dot;
-		else if (!isdigit((unsigned char)name[dot + 1]) || dot + 1 == size)
-			break;
+		else if (!isdigit((unsigned char)name[dot + 1]))
+			break; /* .0 alone: its word stands before it */
 	}
 	return size;
 }

@@ -271,10 +271,17 @@ void dp_elf_build_id(const struct dp_elf_file *file, char *hex, size_t size)
 
 bool dp_elf_address_of_offset(const struct dp_elf_file *file, uint64_t file_offset, uint64_t *address)
 {
+	/* A mapping starts at a page, its segment often later; the page's head belongs to the segment before
+	 * as well. Whoever asks has code, so code is looked for first. */
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
 	Elf64_Phdr segment;
-	for (size_t i = 0; dp_elf_segment(file, i, &segment); i++)
-		if (segment.p_type == PT_LOAD && file_offset >= segment.p_offset &&
-			file_offset - segment.p_offset < segment.p_filesz) {
+	for (int code = 1; code >= 0; code--)
+		for (size_t i = 0; dp_elf_segment(file, i, &segment); i++) {
+			const uint64_t slack = code ? segment.p_offset & page : 0;
+			if (segment.p_type != PT_LOAD || (code && !(segment.p_flags & PF_X)) ||
+				file_offset < segment.p_offset - slack ||
+				file_offset - (segment.p_offset - slack) >= segment.p_filesz + slack)
+				continue;
 			*address = segment.p_vaddr + (file_offset - segment.p_offset);
 			return true;
 		}
