@@ -84,8 +84,13 @@ function(deepprof_targets)
   endforeach()
   set(core ${agent})
   list(FILTER core EXCLUDE REGEX "^dp_cli_")
-  add_library(deepprof_core INTERFACE)
-  target_link_libraries(deepprof_core INTERFACE ${core} ${shared} deepprof_libraries)
+  # An archive: a test takes of it what it needs.
+  set(objects "")
+  foreach(object IN LISTS core shared)
+    list(APPEND objects $<TARGET_OBJECTS:${object}>)
+  endforeach()
+  add_library(deepprof_core STATIC ${objects})
+  target_link_libraries(deepprof_core INTERFACE deepprof_libraries)
 endfunction()
 
 # deepprof_test(ring [LABEL label] [TIMEOUT s] [LIBS ...]): tests/unit/test_ring.c becomes the test unit.ring.

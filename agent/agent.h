@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Our own process.
+ *
+ * A process (struct dp_process) is one profiled host as the agent sees it: its region, its modules, its window. The
+ * ears are the main thread: they answer sockets and empty rings, and never do anything slow. The hands are the other
+ * thread: they compile tables, finish and count stacks, name, encode, deliver. A job is what the ears ask of the
+ * hands; jobs are done in order. */
+#ifndef DEEPPROF_AGENT_AGENT_H
+#define DEEPPROF_AGENT_AGENT_H
+
+#include "base/region.h"
+#include "base/settings.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dp_agent_options {
+	const char *run_socket;  /* serve one `deepprof run` under this name; NULL: the user's own agent */
+	const char *run_output;  /* the run's merged profile, written when the command asks for it */
+	unsigned linger_ms;      /* how long to stay without a host */
+};
+
+/* ---- tables: compiled once per object, by number; hands write, ears read, under dp_tables_lock ---- */
+
+struct dp_agent_table {
+	int fd; /* sealed memfd, -1: the object has no unwind information */
+	uint32_t size;
+	uint64_t origin;
+};
+struct dp_waiting_table { /* for one process: an association that it does not know yet */
+	uint32_t module, table;
+	uint64_t origin;
+};
+
+/* ---- one profiled process ---- */
+
+struct dp_work; /* what the hands know of it: work.c */
+
+struct dp_process {
+	struct dp_process *next;
+	int32_t pid;
+	int pidfd; /* -1: not to be had, its end is seen otherwise */
+	uint64_t identity, period_ns, start_ns, image_start_ns;
+	struct dp_settings *settings; /* constant once made */
+	char name[64];
+	char cwd[512];
+
+	/* Ears. */
+	struct dp_region *region;
+	uint8_t *pieces[DP_PIECE_MAX];
+	bool has_ended;
+	uint64_t greeted_ms, window_end_ms;
+	uint32_t ready_told; /* last value put into tables_ready */
+	uint32_t arm_told;
+	uint64_t next_sweep_ms;
+	uint8_t sent[DP_TABLE_MAX / 8]; /* tables whose descriptor it has */
+
+	/* Both, under lock. */
+	pthread_mutex_t lock;
+	struct dp_waiting_table *waiting;
+	uint32_t waiting_count, waiting_capacity;
+
+	/* Hands. */
+	struct dp_work *work;
+};
+
+enum dp_job_kind {
+	DP_JOB_GREET,   /* a new process */
+	DP_JOB_MODULES, /* bytes of its module log */
+	DP_JOB_RECORDS, /* bytes of its rings */
+	DP_JOB_WINDOW,  /* its window is over */
+	DP_JOB_END,     /* it is over; the hands free it */
+	DP_JOB_ANSWER,  /* all jobs before this one are done: answer on this socket */
+	DP_JOB_FINISH,  /* the run is over: write the merged profile, answer on this socket */
+	DP_JOB_QUIT,
+};
+
+struct dp_job {
+	struct dp_job *next;
+	enum dp_job_kind kind;
+	struct dp_process *process;
+	int socket; /* -1: none */
+	uint64_t losses[DP_DROP_COUNT][2]; /* RECORDS: count and ns so far, as the region says */
+	uint64_t end_cpu_ns;               /* END: 0 when not known */
+	size_t size;
+	uint8_t bytes[];
+};
+
+/* ---- hands ---- */
+
+/* own_thread: false: jobs run inside dp_hands_give(). 0 or -errno. */
+int dp_hands_start(const struct dp_agent_options *options, bool own_thread);
+struct dp_job *dp_job_new(enum dp_job_kind kind, struct dp_process *process, size_t size); /* NULL: no memory */
+void dp_hands_give(struct dp_job *job);
+/* Bytes of jobs that wait; the ears leave rings full beyond a limit. */
+size_t dp_hands_backlog(void);
+/* Samples and CPU time seen so far, for the progress line. */
+void dp_hands_progress(uint64_t *samples, uint64_t *cpu_ns, uint64_t *losses);
+void dp_hands_stop(void);
+bool dp_hands_are_idle(void);
+
+/* ---- objects.c ---- */
+
+extern pthread_mutex_t dp_tables_lock;
+/* Ears. False: no such table. */
+bool dp_tables_get(uint32_t number, struct dp_agent_table *table);
+
+/* ---- ears ---- */
+
+/* Serves until there is nobody left to serve. 0 or -errno. */
+int dp_ears_run(const struct dp_agent_options *options);
+
+#endif

@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The main thread: sockets, rings, the beginning and the end of hosts. Nothing here may take long. */
+#include "agent/agent.h"
+
+#include "base/log.h"
+#include "base/rendezvous.h"
+#include "agent/tasks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	DRAIN_MS = 50,
+	FIRST_DRAIN_MS = 5,    /* while a host is young: its first samples carry whole stacks */
+	YOUNG_MS = 300,
+	SWEEP_MS = 1000,
+	BACKLOG_MOST = 32 * 1024 * 1024,
+	PROCESSES_MOST = 4096,
+};
+
+static struct dp_process *processes;
+static unsigned process_count;
+static int epoll_fd = -1, listen_fd = -1;
+static bool had_long_host;
+static volatile sig_atomic_t is_asked_to_leave;
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void on_term(int signo)
+{
+	(void)signo;
+	is_asked_to_leave = 1;
+}
+
+/* ---- draining ---- */
+
+static void give(enum dp_job_kind kind, struct dp_process *process)
+{
+	struct dp_job *job = dp_job_new(kind, process, 0);
+	if (job)
+		dp_hands_give(job);
+}
+
+static struct dp_job *with_losses(struct dp_job *job, const struct dp_region *region)
+{
+	for (int i = 0; i < DP_DROP_COUNT; i++) {
+		job->losses[i][0] = dp_load_relaxed(&region->losses[i].count);
+		job->losses[i][1] = dp_load_relaxed(&region->losses[i].weight_ns);
+	}
+	return job;
+}
+
+static void drain_module_log(struct dp_process *process)
+{
+	struct dp_region *region = process->region;
+	const struct dp_ring_view log = {&region->module_log, region->module_log_bytes, DP_MODULE_LOG_SIZE};
+	const uint32_t waiting = dp_ring_waiting(&log);
+	if (!waiting || waiting > DP_MODULE_LOG_SIZE)
+		return;
+	struct dp_job *job = dp_job_new(DP_JOB_MODULES, process, waiting);
+	if (!job)
+		return;
+	dp_ring_peek(&log, 0, job->bytes, waiting);
+	dp_ring_release(&log, waiting);
+	dp_hands_give(job);
+}
+
+static void lane_view(const struct dp_process *process, uint32_t lane, struct dp_ring_view *view)
+{
+	uint8_t *piece = process->pieces[dp_lane_piece(lane)];
+	view->ring = piece ? &process->region->lanes[lane] : NULL;
+	view->bytes = piece ? piece + dp_lane_offset(lane) : NULL;
+	view->size = DP_LANE_RING_SIZE;
+}
+
+/* Empties the rings; the module log after them, so that it tells of every module a record can mean. */
+static void drain(struct dp_process *process)
+{
+	struct dp_region *region = process->region;
+	uint32_t waiting[DP_LANE_MAX], total = 0;
+	uint32_t lanes = dp_load_acquire(&region->lane_count);
+	if (lanes > DP_LANE_MAX)
+		lanes = DP_LANE_MAX;
+	dp_store_relaxed(&region->heartbeat, dp_load_relaxed(&region->heartbeat) + 1);
+	const bool is_full = dp_hands_backlog() > BACKLOG_MOST;
+	for (uint32_t i = 0; i < lanes; i++) {
+		struct dp_ring_view view;
+		lane_view(process, i, &view);
+		waiting[i] = view.ring && !is_full ? dp_ring_waiting(&view) : 0;
+		if (waiting[i] > DP_LANE_RING_SIZE)
+			waiting[i] = 0; /* a writer gone mad: nothing of it can be believed */
+		total += waiting[i];
+	}
+	struct dp_job *job = total ? dp_job_new(DP_JOB_RECORDS, process, total) : NULL;
+	size_t at = 0;
+	for (uint32_t i = 0; job && i < lanes; i++) {
+		struct dp_ring_view view;
+		if (!waiting[i])
+			continue;
+		lane_view(process, i, &view);
+		dp_ring_peek(&view, 0, job->bytes + at, waiting[i]);
+		dp_ring_release(&view, waiting[i]);
+		at += waiting[i];
+	}
+	drain_module_log(process);
+	if (job)
+		dp_hands_give(with_losses(job, region));
+}
+
+/* ---- hosts ---- */
+
+static void read_name(struct dp_process *process)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/comm", process->pid);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd >= 0 ? read(fd, process->name, sizeof process->name - 1) : 0;
+	if (fd >= 0)
+		close(fd);
+	while (size > 0 && process->name[size - 1] == '\n')
+		size--;
+	process->name[size > 0 ? size : 0] = 0;
+}
+
+static struct dp_process *find_process(uint64_t identity)
+{
+	for (struct dp_process *process = processes; process; process = process->next)
+		if (process->identity == identity)
+			return process;
+	return NULL;
+}
+
+static uint8_t *map_piece(int fd)
+{
+	struct stat status;
+	const int seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &status) != 0 || status.st_size < DP_PIECE_SIZE)
+		return NULL;
+	void *piece = mmap(NULL, DP_PIECE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return piece == MAP_FAILED ? NULL : piece;
+}
+
+static void watch(int fd, void *what)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void end_process(struct dp_process *process);
+
+static void greet(const struct dp_message *message, const char *secrets, size_t secrets_size, int fd)
+{
+	if (fd < 0 || find_process(message->identity) || process_count >= PROCESSES_MOST)
+		return;
+	uint8_t *piece = map_piece(fd);
+	struct dp_region *region = (struct dp_region *)piece;
+	if (!piece)
+		return;
+	if (region->magic != DP_REGION_MAGIC || region->version != DP_REGION_VERSION ||
+	        region->header_size != sizeof *region || region->identity != message->identity || region->pid <= 0) {
+		dp_warn("a region of another version (%u): restart the program so that it loads this deepprof",
+		        region->version);
+		munmap(piece, DP_PIECE_SIZE);
+		return;
+	}
+	/* The image that was there before an exec is over. */
+	for (struct dp_process *old = processes, *next; old; old = next) {
+		next = old->next;
+		if (old->pid == region->pid)
+			end_process(old);
+	}
+	struct dp_process *process = calloc(1, sizeof *process);
+	struct dp_settings *settings = calloc(1, sizeof *settings);
+	if (!process || !settings) {
+		free(process);
+		free(settings);
+		munmap(piece, DP_PIECE_SIZE);
+		return;
+	}
+	process->region = region;
+	process->pieces[0] = piece;
+	process->pid = region->pid;
+	process->identity = region->identity;
+	process->period_ns = region->period_ns ? region->period_ns : 10000000;
+	process->start_ns = region->start_ns;
+	process->image_start_ns = region->image_start_ns;
+	process->greeted_ms = now_ms();
+	pthread_mutex_init(&process->lock, NULL);
+	char text[DP_SETTINGS_SIZE + 1024];
+	uint32_t size = region->settings_size;
+	if (size > DP_SETTINGS_SIZE)
+		size = DP_SETTINGS_SIZE;
+	memcpy(text, region->settings, size);
+	if (secrets_size > sizeof text - size)
+		secrets_size = sizeof text - size;
+	memcpy(text + size, secrets, secrets_size);
+	dp_settings_init(settings);
+	dp_settings_read_back(settings, text, size + secrets_size);
+	const char *cwd = memmem(text, size, "\n#cwd=", 6);
+	if (cwd) {
+		const char *end = memchr(cwd + 6, '\n', size - (size_t)(cwd + 6 - text));
+		const size_t length = end ? (size_t)(end - cwd - 6) : 0;
+		if (length < sizeof process->cwd)
+			memcpy(process->cwd, cwd + 6, length);
+	}
+	process->settings = settings;
+	process->window_end_ms = process->greeted_ms + settings->window_ns / 1000000;
+	read_name(process);
+	process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+	if (process->pidfd >= 0) {
+		fcntl(process->pidfd, F_SETFD, FD_CLOEXEC);
+		watch(process->pidfd, process);
+	}
+	process->next = processes;
+	processes = process;
+	process_count++;
+	give(DP_JOB_GREET, process);
+	dp_store_relaxed(&region->agent_pid, (uint32_t)getpid());
+	dp_store_release(&region->agent_state, DP_AGENT_SERVING);
+	dp_debug("host %d %s greeted", process->pid, process->name);
+}
+
+static void add_piece(const struct dp_message *message, int fd)
+{
+	struct dp_process *process = find_process(message->identity);
+	if (process && fd >= 0 && message->argument > 0 && message->argument < DP_PIECE_MAX &&
+	        !process->pieces[message->argument])
+		process->pieces[message->argument] = map_piece(fd);
+}
+
+static void end_process(struct dp_process *process)
+{
+	for (struct dp_process **at = &processes; *at; at = &(*at)->next)
+		if (*at == process) {
+			*at = process->next;
+			break;
+		}
+	process_count--;
+	drain(process);
+	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
+	struct dp_job *job = dp_job_new(DP_JOB_END, process, 0);
+	if (job) {
+		job->end_cpu_ns = dp_load_relaxed(&process->region->end_cpu_ns);
+		with_losses(job, process->region);
+	}
+	for (unsigned i = 0; i < DP_PIECE_MAX; i++)
+		if (process->pieces[i])
+			munmap(process->pieces[i], DP_PIECE_SIZE);
+	process->region = NULL;
+	if (process->pidfd >= 0)
+		close(process->pidfd);
+	if (now_ms() - process->greeted_ms > 1000)
+		had_long_host = true;
+	dp_debug("host %d %s ended", process->pid, process->name);
+	if (job)
+		dp_hands_give(job);
+}
+
+/* ---- messages ---- */
+
+static void answer_tables(int socket, const struct dp_message *message)
+{
+	struct dp_process *process = find_process(message->identity);
+	struct dp_tables_answer answer = {0};
+	int fds[DP_TABLES_PER_ANSWER];
+	unsigned fd_count = 0;
+	if (process) {
+		pthread_mutex_lock(&process->lock);
+		while (process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
+			const struct dp_waiting_table waiting = process->waiting[--process->waiting_count];
+			struct dp_table_entry *entry = &answer.entries[answer.count++];
+			struct dp_agent_table table;
+			*entry = (struct dp_table_entry){.module = waiting.module,
+			        .table = waiting.table,
+			        .origin = waiting.origin,
+			        .descriptor = UINT32_MAX};
+			if (waiting.table == DP_TABLE_NONE || !dp_tables_get(waiting.table, &table))
+				continue;
+			entry->size = table.size;
+			const uint8_t bit = (uint8_t)(1u << waiting.table % 8);
+			if (!(process->sent[waiting.table / 8] & bit)) {
+				process->sent[waiting.table / 8] |= bit;
+				entry->descriptor = fd_count;
+				fds[fd_count++] = table.fd;
+			}
+		}
+		answer.more = process->waiting_count > 0;
+		pthread_mutex_unlock(&process->lock);
+		answer.ready = dp_load_relaxed(&process->region->tables_ready);
+	}
+	struct iovec part = {&answer, offsetof(struct dp_tables_answer, entries) +
+	                                      answer.count * sizeof answer.entries[0]};
+	char control[CMSG_SPACE(sizeof fds)];
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+	if (fd_count) {
+		memset(control, 0, sizeof control);
+		header.msg_control = control;
+		header.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+		struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(rights), fds, fd_count * sizeof(int));
+	}
+	if (sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		dp_debug("tables: %s", strerror(errno));
+}
+
+static void tell_status(int socket)
+{
+	uint64_t samples, cpu_ns, losses;
+	char line[128];
+	dp_hands_progress(&samples, &cpu_ns, &losses);
+	const int size = snprintf(line, sizeof line, "%u %llu %llu %llu", process_count, (unsigned long long)samples,
+	        (unsigned long long)cpu_ns, (unsigned long long)losses);
+	send(socket, line, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Everything before is drained and given; the hands answer when they are through with it. */
+static void give_answer(enum dp_job_kind kind, int socket)
+{
+	struct dp_job *job = dp_job_new(kind, NULL, 0);
+	const int copy = fcntl(socket, F_DUPFD_CLOEXEC, 3);
+	if (!job || copy < 0) {
+		free(job);
+		if (copy >= 0)
+			close(copy);
+		return;
+	}
+	job->socket = copy;
+	dp_hands_give(job);
+}
+
+static void on_message(int socket, const struct dp_message *message, const char *text, size_t text_size, int fd)
+{
+	struct dp_process *process;
+	if (message->version != DP_REGION_VERSION)
+		return;
+	switch (message->kind) {
+	case DP_MESSAGE_HELLO:
+		greet(message, text, text_size, fd);
+		break;
+	case DP_MESSAGE_PIECE:
+		add_piece(message, fd);
+		break;
+	case DP_MESSAGE_TABLES:
+		answer_tables(socket, message);
+		break;
+	case DP_MESSAGE_FLUSH:
+		process = find_process(message->identity);
+		if (process)
+			end_process(process);
+		give_answer(DP_JOB_ANSWER, socket);
+		break;
+	case DP_MESSAGE_STATUS:
+		tell_status(socket);
+		break;
+	case DP_MESSAGE_FINISH:
+		while (processes)
+			end_process(processes);
+		give_answer(DP_JOB_FINISH, socket);
+		break;
+	}
+}
+
+static bool receive(int socket)
+{
+	struct {
+		struct dp_message message;
+		char text[4096];
+	} in;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int) * 4)];
+	} control;
+	struct iovec part = {&in, sizeof in};
+	struct msghdr header = {
+	        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	const ssize_t got = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR;
+	int fd = -1;
+	for (struct cmsghdr *at = CMSG_FIRSTHDR(&header); at; at = CMSG_NXTHDR(&header, at)) {
+		if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
+			continue;
+		const size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int one;
+			memcpy(&one, CMSG_DATA(at) + i * sizeof one, sizeof one);
+			if (fd < 0)
+				fd = one;
+			else
+				close(one);
+		}
+	}
+	if ((size_t)got >= sizeof in.message)
+		on_message(socket, &in.message, in.text, (size_t)got - sizeof in.message, fd);
+	if (fd >= 0)
+		close(fd);
+	return got > 0;
+}
+
+static void accept_all(void)
+{
+	for (;;) {
+		const int socket = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (socket < 0)
+			return;
+		struct ucred peer;
+		socklen_t length = sizeof peer;
+		if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 ||
+		        (peer.uid != geteuid() && geteuid() != 0)) {
+			close(socket);
+			continue;
+		}
+		/* Mostly the message is already there. */
+		if (receive(socket))
+			watch(socket, (void *)((uintptr_t)socket << 1 | 1));
+		else
+			close(socket);
+	}
+}
+
+/* ---- the loop ---- */
+
+static void sweep(struct dp_process *process, uint64_t now)
+{
+	if (now < process->next_sweep_ms)
+		return;
+	process->next_sweep_ms = now + SWEEP_MS;
+	uint32_t wanted[16];
+	const unsigned count = dp_tasks_without_timer(process->pid, process->region, wanted, 16);
+	if (!count)
+		return;
+	for (unsigned i = 0; i < 16; i++)
+		dp_store_relaxed(&process->region->arm_tids[i], i < count ? wanted[i] : 0);
+	dp_store_release(&process->region->arm_request, ++process->arm_told);
+}
+
+static void tend(struct dp_process *process, uint64_t now)
+{
+	drain(process);
+	pthread_mutex_lock(&process->lock);
+	const uint32_t waiting = process->waiting_count;
+	pthread_mutex_unlock(&process->lock);
+	if (waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
+		dp_store_release(&process->region->tables_ready, ++process->ready_told);
+	sweep(process, now);
+	if (now >= process->window_end_ms) {
+		process->window_end_ms = now + process->settings->window_ns / 1000000;
+		give(DP_JOB_WINDOW, process);
+	}
+	if (process->pidfd < 0 && kill(process->pid, 0) != 0 && errno == ESRCH)
+		process->has_ended = true;
+}
+
+static int listen_at_rendezvous(const struct dp_agent_options *options)
+{
+	struct sockaddr_un address;
+	for (unsigned which = 0; which < DP_RENDEZVOUS_NAMES; which++) {
+		const uint32_t length = options->run_socket ? dp_rendezvous_named(&address, options->run_socket)
+		                                            : dp_rendezvous_address(&address, which);
+		if (!length)
+			return -ENOENT;
+		const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (fd < 0)
+			return -errno;
+		if (bind(fd, (struct sockaddr *)&address, length) == 0) {
+			if (listen(fd, 1024) != 0)
+				return -errno;
+			return fd;
+		}
+		const int error = errno;
+		if (error != EADDRINUSE || options->run_socket) {
+			close(fd);
+			return -error;
+		}
+		/* Ours already, or a stranger's? */
+		const bool is_ours = connect(fd, (struct sockaddr *)&address, length) == 0 &&
+		                     dp_rendezvous_is_ours(fd, false);
+		close(fd);
+		if (is_ours)
+			return -EADDRINUSE;
+	}
+	return -EADDRINUSE;
+}
+
+static int pause_ms(uint64_t now)
+{
+	int pause = DRAIN_MS;
+	for (struct dp_process *process = processes; process; process = process->next)
+		if (now - process->greeted_ms < YOUNG_MS)
+			pause = FIRST_DRAIN_MS;
+	return pause;
+}
+
+int dp_ears_run(const struct dp_agent_options *options)
+{
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	listen_fd = listen_at_rendezvous(options);
+	if (listen_fd < 0)
+		return listen_fd;
+	struct sigaction leave = {.sa_handler = on_term};
+	sigaction(SIGTERM, &leave, NULL);
+	watch(listen_fd, NULL);
+	const int error = dp_hands_start(options, true);
+	if (error)
+		return error;
+
+	uint64_t lonely_since = now_ms(), last = 0;
+	for (;;) {
+		struct epoll_event events[64];
+		uint64_t now = now_ms();
+		int pause = processes ? pause_ms(now) : 100;
+		const int count = epoll_wait(epoll_fd, events, 64, pause);
+		for (int i = 0; i < count; i++) {
+			const uintptr_t what = (uintptr_t)events[i].data.ptr;
+			if (!what) {
+				accept_all();
+			} else if (what & 1) {
+				const int socket = (int)(what >> 1);
+				if (!receive(socket))
+					close(socket);
+			} else {
+				struct dp_process *process = (struct dp_process *)what;
+				for (struct dp_process *at = processes; at; at = at->next)
+					if (at == process)
+						at->has_ended = true;
+			}
+		}
+		now = now_ms();
+		const bool is_due = now - last >= (uint64_t)pause;
+		for (struct dp_process *process = processes, *next; process; process = next) {
+			next = process->next;
+			if (is_due && !process->has_ended)
+				tend(process, now);
+			if (process->has_ended)
+				end_process(process);
+		}
+		if (is_due)
+			last = now;
+		if (processes || options->run_socket) {
+			lonely_since = now;
+		} else {
+			const unsigned linger = had_long_host || now - lonely_since < 300 ? options->linger_ms : 300;
+			if ((now - lonely_since >= linger || is_asked_to_leave) && dp_hands_are_idle())
+				break;
+		}
+		if (options->run_socket && getppid() == 1 && !processes)
+			break; /* the command is gone */
+	}
+	/* Nobody new; whoever already knocked is still heard. */
+	shutdown(listen_fd, SHUT_RD);
+	accept_all();
+	for (struct dp_process *process = processes; process; process = process->next)
+		tend(process, now_ms());
+	while (processes)
+		end_process(processes);
+	close(listen_fd);
+	dp_hands_stop();
+	return 0;
+}

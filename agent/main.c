@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * deepprof-agent: started by a host's helper or by `deepprof run`, never by people. */
+#include "agent/agent.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Whatever the host was, the agent is not: signals, working directory, umask, priority, limits. */
+static void shed_inheritance(void)
+{
+	static const int limits[] = {RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_STACK, RLIMIT_AS, RLIMIT_DATA};
+	sigset_t none;
+	struct sigaction usual = {.sa_handler = SIG_DFL};
+	for (int signo = 1; signo < NSIG; signo++)
+		sigaction(signo, &usual, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C is for the host: we stay to deliver its profile */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (chdir("/") != 0)
+		dp_debug("cannot change to /: %s", strerror(errno));
+	umask(022);
+	setpriority(PRIO_PROCESS, 0, 0);
+	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+		struct rlimit limit;
+		if (getrlimit(limits[i], &limit) == 0) {
+			limit.rlim_cur = limit.rlim_max;
+			setrlimit(limits[i], &limit);
+		}
+	}
+	prctl(PR_SET_NAME, "deepprof-agent");
+}
+
+int main(int argc, char **argv)
+{
+	struct dp_agent_options options = {.linger_ms = 1000};
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (!strcmp(argv[i], "--run"))
+			options.run_socket = argv[i + 1];
+		else if (!strcmp(argv[i], "--output"))
+			options.run_output = argv[i + 1];
+		else
+			fprintf(stderr, "deepprof-agent: unknown option %s; it is started by libdeepprof.so\n", argv[i]);
+	}
+	const char *level = getenv("DEEPPROF_AGENT_LOG"); /* for debugging the agent itself */
+	if (level)
+		dp_log_init(DP_LOG_DEBUG, level);
+	shed_inheritance();
+	const int error = dp_ears_run(&options);
+	if (error && error != -EADDRINUSE)
+		dp_error("agent: %s", strerror(-error));
+	return 0; /* always: an init that finds us among its children must not think of a crash */
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Equal samples counted together: one window's stacks. Hands only. */
+#ifndef DEEPPROF_AGENT_STACKS_H
+#define DEEPPROF_AGENT_STACKS_H
+
+#include "base/arena.h"
+#include "base/frame.h"
+
+#include <stdint.h>
+
+/* A frame here is its address with two flags on top: user addresses have at most 57 bits. */
+#define DP_STACK_EXACT   (UINT64_C(1) << 63)
+#define DP_STACK_GUESSED (UINT64_C(1) << 62)
+#define DP_STACK_ADDRESS (DP_STACK_GUESSED - 1)
+
+struct dp_stack {
+	struct dp_stack *next; /* in its bucket */
+	uint64_t hash, count, weight_ns;
+	uint32_t tid, generation;
+	uint16_t stop; /* enum dp_stop */
+	uint16_t frame_count;
+	uint64_t frames[]; /* leaf first */
+};
+
+struct dp_stacks {
+	struct dp_arena arena;
+	struct dp_stack **buckets;
+	uint32_t bucket_count, count;
+	uint64_t overflow_count, overflow_weight_ns; /* stacks that found no room: their weight */
+};
+
+int dp_stacks_init(struct dp_stacks *stacks, size_t cap_bytes); /* 0 or -ENOMEM */
+void dp_stacks_add(struct dp_stacks *stacks, uint32_t tid, uint32_t generation, uint16_t stop,
+        const struct dp_frame *frames, unsigned count, uint64_t weight_ns, uint64_t samples);
+void dp_stacks_fini(struct dp_stacks *stacks);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From counted stacks to a profile with names. */
+#include "agent/work.h"
+
+#include "base/frame.h"
+#include "unwind/unwind.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { PROFILE_BYTES = 64 * 1024 * 1024, LINES_MOST = 64, CACHE_FIRST = 1024 };
+
+/* Which location an address became, so that each is named once a window. */
+struct cache {
+	struct cache_entry {
+		uint64_t word; /* address and flags; 0: free */
+		uint32_t generation;
+		int32_t location;
+	} *entries;
+	uint32_t size, count;
+};
+
+static uint32_t cache_slot(const struct cache *cache, uint64_t word, uint32_t generation)
+{
+	uint64_t hash = (word ^ (uint64_t)generation << 40) * UINT64_C(0x9e3779b97f4a7c15);
+	uint32_t at = (uint32_t)(hash >> 32) & (cache->size - 1);
+	while (cache->entries[at].word &&
+	        (cache->entries[at].word != word || cache->entries[at].generation != generation))
+		at = (at + 1) & (cache->size - 1);
+	return at;
+}
+
+static bool cache_grow(struct cache *cache)
+{
+	struct cache old = *cache;
+	cache->size = old.size ? old.size * 2 : CACHE_FIRST;
+	cache->entries = calloc(cache->size, sizeof *cache->entries);
+	if (!cache->entries) {
+		*cache = old;
+		return old.count + 1 < old.size;
+	}
+	for (uint32_t i = 0; i < old.size; i++)
+		if (old.entries[i].word)
+			cache->entries[cache_slot(cache, old.entries[i].word, old.entries[i].generation)] =
+			        old.entries[i];
+	free(old.entries);
+	return true;
+}
+
+static uint64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int add_lines(struct dp_profile *profile, const struct dp_symbol *symbols, int count, struct dp_line *lines)
+{
+	for (int i = 0; i < count; i++) {
+		const struct dp_function function = {
+		        .name = dp_profile_text(profile, symbols[i].name),
+		        .system_name = dp_profile_text(profile, symbols[i].system_name),
+		        .file = dp_profile_text(profile, symbols[i].file),
+		        .start_line = symbols[i].start_line,
+		};
+		lines[i].function = dp_profile_function(profile, &function);
+		lines[i].line = symbols[i].line;
+		if (lines[i].function < 0)
+			return lines[i].function;
+	}
+	return count;
+}
+
+static int jit_location(struct dp_process *process, struct dp_profile *profile, uint64_t address)
+{
+	struct dp_work *work = process->work;
+	struct dp_symbol symbol;
+	struct dp_line line;
+	struct dp_mapping mapping = {
+	        .path = dp_profile_text(profile, "[anonymous]"),
+	        .build_id = dp_profile_text(profile, ""),
+	};
+	if (!work->perf_map)
+		work->perf_map = dp_perf_map_new(process->pid, NULL);
+	const bool is_named = work->perf_map && dp_perf_map_symbolise(work->perf_map, address, &symbol) == 1;
+	if (is_named) {
+		mapping.path = dp_profile_text(profile, "[jit]");
+		mapping.has_functions = true;
+	} else {
+		work->own_losses[DP_DROP_NO_SYMBOL].count++;
+	}
+	struct dp_location location = {
+	        .mapping = dp_profile_mapping(profile, &mapping), .runtime = DP_FRAME_NATIVE, .address = address};
+	if (is_named && add_lines(profile, &symbol, 1, &line) == 1) {
+		location.lines = &line;
+		location.line_count = 1;
+	}
+	return location.mapping < 0 ? location.mapping : dp_profile_location(profile, &location);
+}
+
+static int module_location(struct dp_process *process, struct dp_profile *profile, struct dp_agent_module *module,
+        uint64_t address, uint64_t look)
+{
+	struct dp_symbol symbols[LINES_MOST];
+	struct dp_line lines[LINES_MOST];
+	struct dp_shared_object *shared = dp_modules_open(module, process->pid);
+	struct dp_object *object = shared ? shared->object : NULL;
+	struct dp_mapping mapping = {
+	        .path = dp_profile_text(profile, *module->path ? module->path : "[unknown]"),
+	        .build_id = dp_profile_text(profile, *module->build_id ? module->build_id
+	                                             : object          ? dp_object_build_id(object)
+	                                                               : ""),
+	};
+	if (object) {
+		const struct dp_object_abilities can = dp_object_abilities(object);
+		mapping.has_functions = can.has_functions;
+		mapping.has_files = can.has_files;
+		mapping.has_lines = can.has_lines;
+		mapping.has_inlines = can.has_inlines;
+	}
+	struct dp_location location = {
+	        .mapping = dp_profile_mapping(profile, &mapping),
+	        .runtime = DP_FRAME_NATIVE,
+	        .address = address - module->finish.bias,
+	};
+	if (location.mapping < 0)
+		return location.mapping;
+	const int named =
+	        object ? dp_object_symbolise(object, look - module->finish.bias, symbols, LINES_MOST) : 0;
+	if (named > 0) {
+		const int added = add_lines(profile, symbols, named, lines);
+		if (added < 0)
+			return added;
+		location.lines = lines;
+		location.line_count = (uint32_t)added;
+	} else {
+		process->work->own_losses[DP_DROP_NO_SYMBOL].count++;
+	}
+	return dp_profile_location(profile, &location);
+}
+
+static int location_of(
+        struct dp_process *process, struct dp_profile *profile, struct cache *cache, uint64_t word, uint32_t generation)
+{
+	struct dp_work *work = process->work;
+	if (cache->count * 2 >= cache->size && !cache_grow(cache))
+		return -ENOMEM;
+	const uint32_t slot = cache_slot(cache, word, generation);
+	if (cache->entries[slot].word)
+		return cache->entries[slot].location;
+	const uint64_t address = word & DP_STACK_ADDRESS;
+	const uint64_t look = word & DP_STACK_EXACT ? address : address - 1;
+	struct dp_agent_module *module = dp_modules_find(&work->modules, look, generation);
+	if (!module && dp_modules_read_maps(&work->modules, process->pid, monotonic_ms()))
+		module = dp_modules_find(&work->modules, look, generation);
+	const int location = module && *module->path ? module_location(process, profile, module, address, look)
+	                                             : jit_location(process, profile, look);
+	if (location >= 0) {
+		cache->entries[slot] = (struct cache_entry){word, generation, location};
+		cache->count++;
+	}
+	return location;
+}
+
+/* A stack whose upper part is missing says so where the missing part would be. */
+static int incomplete_location(struct dp_profile *profile, enum dp_stop stop)
+{
+	static const char *const names[] = {
+	        [DP_STOP_TRUNCATED] = "[truncated]",
+	        [DP_STOP_PENDING] = "[incomplete: no table yet]",
+	        [DP_STOP_COMPLEX] = "[incomplete: complex rule]",
+	        [DP_STOP_NO_MAP] = "[incomplete: unknown code]",
+	        [DP_STOP_NO_CFI] = "[incomplete: no unwind information]",
+	        [DP_STOP_BAD_MEMORY] = "[incomplete: stack not readable]",
+	        [DP_STOP_NO_PROGRESS] = "[incomplete: stack not readable]",
+	};
+	struct dp_symbol symbol = {.name = names[stop], .system_name = names[stop], .file = ""};
+	struct dp_line line;
+	struct dp_mapping mapping = {.path = dp_profile_text(profile, "[deepprof]"),
+	        .build_id = dp_profile_text(profile, ""),
+	        .has_functions = true};
+	if (add_lines(profile, &symbol, 1, &line) != 1)
+		return -ENOMEM;
+	struct dp_location location = {.mapping = dp_profile_mapping(profile, &mapping),
+	        .runtime = DP_FRAME_NATIVE,
+	        .address = (uint64_t)stop,
+	        .lines = &line,
+	        .line_count = 1};
+	return dp_profile_location(profile, &location);
+}
+
+static const char *task_name(const struct dp_process *process, uint32_t tid)
+{
+	const struct dp_work *work = process->work;
+	for (uint32_t i = 0; i < work->task_count; i++)
+		if (work->tasks[i].tid == tid && *work->tasks[i].name)
+			return work->tasks[i].name;
+	return process->name;
+}
+
+static int add_stack(
+        struct dp_process *process, struct dp_profile *profile, struct cache *cache, const struct dp_stack *stack)
+{
+	int32_t locations[DP_FRAME_MAX + 1];
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < stack->frame_count; i++) {
+		const int location = location_of(process, profile, cache, stack->frames[i], stack->generation);
+		if (location < 0)
+			return location;
+		locations[count++] = location;
+	}
+	if (stack->stop != DP_STOP_END) {
+		const int location = incomplete_location(profile, stack->stop);
+		if (location >= 0)
+			locations[count++] = location;
+	}
+	const struct dp_label labels[] = {
+	        {.key = dp_profile_text(profile, "thread"),
+	                .text = dp_profile_text(profile, task_name(process, stack->tid)),
+	                .unit = dp_profile_text(profile, "")},
+	        {.key = dp_profile_text(profile, "tid"), .number = stack->tid, .unit = dp_profile_text(profile, "")},
+	};
+	const struct dp_profile_sample sample = {
+	        .locations = locations,
+	        .location_count = count,
+	        .labels = labels,
+	        .label_count = 2,
+	        .values = {(int64_t)stack->count, (int64_t)stack->weight_ns},
+	};
+	return dp_profile_sample(profile, &sample);
+}
+
+static void describe(struct dp_process *process, struct dp_profile *profile)
+{
+	struct dp_work *work = process->work;
+	const struct dp_settings *settings = process->settings;
+	char text[512];
+
+	dp_profile_add_identity(profile, "service_name", *settings->service ? settings->service : process->name);
+	for (const char *label = NULL; (label = dp_settings_next_label(settings, label));) {
+		const char *equals = strchr(label, '=');
+		snprintf(text, sizeof text, "%.*s", equals ? (int)(equals - label) : 0, label);
+		if (equals)
+			dp_profile_add_identity(profile, text, equals + 1);
+	}
+	snprintf(text, sizeof text, "pid=%d", process->pid);
+	dp_profile_add_comment(profile, text);
+	snprintf(text, sizeof text, "program=%s", process->name);
+	dp_profile_add_comment(profile, text);
+	dp_profile_add_comment(profile, "runtime=native");
+	if (work->verified) {
+		snprintf(text, sizeof text, "verify total=%llu mismatched=%llu short_copies=%llu",
+		        (unsigned long long)work->verified, (unsigned long long)work->mismatched,
+		        (unsigned long long)work->short_copies);
+		dp_profile_add_comment(profile, text);
+	}
+	for (int i = 0; i < DP_DROP_COUNT; i++) {
+		profile->losses[i].count =
+		        work->losses[i][0] - work->losses_told[i][0] + work->own_losses[i].count;
+		profile->losses[i].weight_ns =
+		        work->losses[i][1] - work->losses_told[i][1] + work->own_losses[i].weight_ns;
+	}
+}
+
+struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
+{
+	struct dp_work *work = process->work;
+	struct cache cache = {0};
+	bool has_loss = false;
+	for (int i = 0; i < DP_DROP_COUNT; i++)
+		has_loss |= work->losses[i][1] != work->losses_told[i][1];
+	if (!work->stacks.count && !work->stacks.overflow_count && !has_loss)
+		return NULL;
+	struct dp_profile *profile = dp_profile_new(DP_PROFILE_CPU, PROFILE_BYTES);
+	if (!profile)
+		return NULL;
+	dp_profile_add_type(profile, "samples", "count");
+	dp_profile_add_type(profile, "cpu", "nanoseconds");
+	profile->period_type = (struct dp_value_type){
+	        dp_profile_text(profile, "cpu"), dp_profile_text(profile, "nanoseconds")};
+	profile->period = (int64_t)process->period_ns;
+	profile->time_ns = work->window_start_ns;
+	profile->duration_ns = now_ns > work->window_start_ns ? now_ns - work->window_start_ns : 1;
+	uint64_t lost_count = work->stacks.overflow_count, lost_ns = work->stacks.overflow_weight_ns;
+	for (uint32_t i = 0; i < work->stacks.bucket_count; i++)
+		for (const struct dp_stack *stack = work->stacks.buckets[i]; stack; stack = stack->next)
+			if (add_stack(process, profile, &cache, stack) < 0) {
+				lost_count += stack->count;
+				lost_ns += stack->weight_ns;
+			}
+	if (lost_count) {
+		work->own_losses[DP_DROP_TABLE_FULL].count += lost_count;
+		work->own_losses[DP_DROP_TABLE_FULL].weight_ns += lost_ns;
+	}
+	describe(process, profile);
+	free(cache.entries);
+	return profile;
+}

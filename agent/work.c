@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From bytes of rings to counted stacks. */
+#include "agent/work.h"
+
+#include "agent/tasks.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WINDOW_BYTES = 8 * 1024 * 1024, TASKS_MOST = 20000 };
+
+static int64_t realtime_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static uint64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int dp_work_init(struct dp_process *process)
+{
+	struct dp_work *work = calloc(1, sizeof *work);
+	if (!work)
+		return -ENOMEM;
+	process->work = work;
+	work->held_end = &work->held;
+	work->window_start_ns = (int64_t)process->start_ns;
+	return dp_stacks_init(&work->stacks, WINDOW_BYTES);
+}
+
+void dp_work_fini(struct dp_process *process)
+{
+	struct dp_work *work = process->work;
+	if (!work)
+		return;
+	dp_finisher_free(work->finisher);
+	dp_stacks_fini(&work->stacks);
+	dp_modules_fini(&work->modules);
+	dp_perf_map_free(work->perf_map);
+	dp_profile_free(work->total);
+	while (work->held) {
+		struct dp_job *next = work->held->next;
+		free(work->held);
+		work->held = next;
+	}
+	free(work->tasks);
+	free(work);
+	process->work = NULL;
+}
+
+/* ---- modules ---- */
+
+static void offer_table(struct dp_process *process, struct dp_agent_module *module)
+{
+	uint64_t origin = 0;
+	struct dp_shared_object *shared = dp_modules_open(module, process->pid);
+	const uint32_t table = shared ? dp_tables_of(shared, &origin) : DP_TABLE_NONE;
+	pthread_mutex_lock(&process->lock);
+	if (process->waiting_count == process->waiting_capacity) {
+		const uint32_t capacity = process->waiting_capacity ? process->waiting_capacity * 2 : 64;
+		struct dp_waiting_table *more = realloc(process->waiting, capacity * sizeof *more);
+		if (more) {
+			process->waiting = more;
+			process->waiting_capacity = capacity;
+		}
+	}
+	if (process->waiting_count < process->waiting_capacity)
+		process->waiting[process->waiting_count++] = (struct dp_waiting_table){module->number, table, origin};
+	pthread_mutex_unlock(&process->lock);
+}
+
+void dp_work_take_modules(struct dp_process *process, const struct dp_job *job)
+{
+	struct dp_work *work = process->work;
+	uint32_t bad = 0;
+	const uint32_t before = work->modules.count;
+	dp_modules_take_log(&work->modules, job->bytes, job->size, &bad);
+	work->own_losses[DP_DROP_BAD_RECORD].count += bad;
+	for (uint32_t i = before; i < work->modules.count; i++)
+		offer_table(process, work->modules.at[i]);
+	if (work->finisher)
+		dp_finisher_flush(work->finisher);
+	struct dp_job *held = work->held;
+	work->held = NULL;
+	work->held_end = &work->held;
+	while (held) {
+		struct dp_job *next = held->next;
+		dp_work_take_records(process, held);
+		free(held);
+		held = next;
+	}
+}
+
+/* ---- records ---- */
+
+struct lookup {
+	struct dp_process *process;
+	uint32_t generation;
+};
+
+static const struct dp_finish_module *find_module(void *context, uint64_t pc)
+{
+	const struct lookup *lookup = context;
+	struct dp_work *work = lookup->process->work;
+	struct dp_agent_module *module = dp_modules_find(&work->modules, pc, lookup->generation);
+	if (!module && dp_modules_read_maps(&work->modules, lookup->process->pid, monotonic_ms()))
+		module = dp_modules_find(&work->modules, pc, lookup->generation);
+	if (!module)
+		return NULL;
+	dp_modules_open(module, lookup->process->pid);
+	return module->finish.elf ? &module->finish : NULL;
+}
+
+/* Where a record's parts are. */
+struct parts {
+	struct dp_record record;
+	const uint8_t *frames, *registers, *slice;
+};
+
+static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
+{
+	struct dp_record *record = &parts->record;
+	if (size < sizeof *record)
+		return false;
+	memcpy(record, bytes, sizeof *record);
+	if (record->size_bytes % 8 || record->size_bytes > size || record->frame_count > DP_FRAME_MAX ||
+	        record->slice_size > DP_SLICE_MAX || record->slice_size % 8)
+		return false;
+	size_t at = sizeof *record;
+	parts->frames = bytes + at;
+	at += record->frame_count * sizeof(struct dp_frame);
+	if (record->slice_size) {
+		parts->registers = bytes + at;
+		at += sizeof(struct dp_registers);
+		parts->slice = bytes + at;
+		at += record->slice_size;
+	}
+	return at == record->size_bytes;
+}
+
+static int finish(struct dp_process *process, const struct parts *parts, struct dp_frame *frames, enum dp_stop *stop)
+{
+	struct dp_work *work = process->work;
+	struct lookup lookup = {process, parts->record.generation};
+	struct dp_finish_input input = {
+	        .stack_address = parts->record.slice_address,
+	        .stack = parts->slice,
+	        .stack_size = parts->record.slice_size,
+	        .find = find_module,
+	        .context = &lookup,
+	};
+	if (!work->finisher && !(work->finisher = dp_finisher_new()))
+		return 0;
+	if (work->finisher_generation != parts->record.generation) {
+		dp_finisher_flush(work->finisher);
+		work->finisher_generation = parts->record.generation;
+	}
+	memcpy(&input.registers, parts->registers, sizeof input.registers);
+	return dp_finish(work->finisher, &input, frames, DP_FRAME_MAX, stop);
+}
+
+/* libunwind's word against the table's. A copy that ended early can only speak of its part. */
+static void verify(struct dp_process *process, const struct parts *parts, const struct dp_frame *frames, int count)
+{
+	static struct dp_frame other[DP_FRAME_MAX];
+	struct dp_work *work = process->work;
+	enum dp_stop stop = DP_STOP_END;
+	const int others = finish(process, parts, other, &stop);
+	int compared = count < others ? count : others;
+	bool is_equal = true;
+	for (int i = 0; i < compared; i++)
+		if (frames[i].id != other[i].id)
+			is_equal = false;
+	if (stop == DP_STOP_BAD_MEMORY)
+		work->short_copies++;
+	else if (count != others)
+		is_equal = false;
+	work->verified++;
+	if (!is_equal) {
+		work->mismatched++;
+		dp_debug("verify: %d frames by table (stop %u), %d by libunwind (stop %d)", count, parts->record.stop,
+		        others, stop);
+		for (int i = 0; i < count || i < others; i++)
+			dp_debug("  %2d %llx %llx", i, i < count ? (unsigned long long)frames[i].id : 0,
+			        i < others ? (unsigned long long)other[i].id : 0);
+	}
+}
+
+static void note_task(struct dp_process *process, uint32_t tid)
+{
+	struct dp_work *work = process->work;
+	for (uint32_t i = work->task_count; i-- > 0;) {
+		struct dp_task *task = &work->tasks[i];
+		if (task->tid != tid)
+			continue;
+		if (!task->is_fresh) {
+			char name[sizeof task->name];
+			dp_task_name(process->pid, tid, name, sizeof name);
+			if (*name)
+				memcpy(task->name, name, sizeof name);
+			task->is_fresh = true;
+		}
+		return;
+	}
+	if (work->task_count == work->task_capacity) {
+		const uint32_t capacity = work->task_capacity ? work->task_capacity * 2 : 16;
+		struct dp_task *tasks = capacity <= TASKS_MOST ? realloc(work->tasks, capacity * sizeof *tasks) : NULL;
+		if (!tasks)
+			return;
+		work->tasks = tasks;
+		work->task_capacity = capacity;
+	}
+	struct dp_task *task = &work->tasks[work->task_count++];
+	task->tid = tid;
+	task->is_fresh = true;
+	dp_task_name(process->pid, tid, task->name, sizeof task->name);
+}
+
+static void count_stop(struct dp_work *work, enum dp_stop stop)
+{
+	static const enum dp_drop reasons[] = {
+	        [DP_STOP_TRUNCATED] = DP_DROP_TRUNCATED,
+	        [DP_STOP_NO_MAP] = DP_DROP_NO_MAP,
+	        [DP_STOP_NO_CFI] = DP_DROP_NO_CFI,
+	        [DP_STOP_BAD_MEMORY] = DP_DROP_SLICE_SHORT,
+	        [DP_STOP_NO_PROGRESS] = DP_DROP_NO_PROGRESS,
+	        [DP_STOP_PENDING] = DP_DROP_NO_CFI,
+	        [DP_STOP_COMPLEX] = DP_DROP_COMPLEX,
+	};
+	if (stop != DP_STOP_END)
+		work->own_losses[reasons[stop]].count++;
+}
+
+static void take_record(struct dp_process *process, const struct parts *parts)
+{
+	static struct dp_frame frames[DP_FRAME_MAX];
+	struct dp_work *work = process->work;
+	const struct dp_record *record = &parts->record;
+	int count = record->frame_count;
+	enum dp_stop stop = record->stop <= DP_STOP_NO_PROGRESS ? record->stop : DP_STOP_NO_MAP;
+
+	memcpy(frames, parts->frames, (size_t)count * sizeof frames[0]);
+	if (record->slice_size && record->flags & DP_RECORD_VERIFY) {
+		verify(process, parts, frames, count);
+	} else if (record->slice_size && record->flags & DP_RECORD_SLICE) {
+		static struct dp_frame finished[DP_FRAME_MAX];
+		enum dp_stop finished_stop = DP_STOP_END;
+		const int more = finish(process, parts, finished, &finished_stop);
+		if (more >= count || finished_stop == DP_STOP_END) {
+			memcpy(frames, finished, (size_t)more * sizeof frames[0]);
+			count = more;
+			stop = finished_stop;
+		}
+		count_stop(work, stop);
+	}
+	if (!count)
+		return;
+	note_task(process, record->tid);
+	work->samples++;
+	work->weight_ns += record->weight_ns;
+	dp_stacks_add(&work->stacks, record->tid, record->generation, (uint16_t)stop, frames, (unsigned)count,
+	        record->weight_ns, record->weight_ns / process->period_ns);
+}
+
+static bool hold(struct dp_work *work, const struct dp_job *job)
+{
+	struct dp_job *copy = malloc(sizeof *copy + job->size);
+	if (!copy)
+		return false;
+	memcpy(copy, job, sizeof *copy + job->size);
+	copy->next = NULL;
+	*work->held_end = copy;
+	work->held_end = &copy->next;
+	return true;
+}
+
+void dp_work_take_records(struct dp_process *process, const struct dp_job *job)
+{
+	struct dp_work *work = process->work;
+	memcpy(work->losses, job->losses, sizeof work->losses);
+	if (!work->modules.count && hold(work, job))
+		return; /* the module log is on its way */
+	size_t at = 0;
+	while (at < job->size) {
+		struct parts parts = {0};
+		if (!take_apart(job->bytes + at, job->size - at, &parts)) {
+			work->own_losses[DP_DROP_BAD_RECORD].count++;
+			return;
+		}
+		take_record(process, &parts);
+		at += parts.record.size_bytes;
+	}
+}
+
+/* ---- the window ---- */
+
+struct dp_profile *dp_work_close_window(struct dp_process *process)
+{
+	struct dp_work *work = process->work;
+	const int64_t now = realtime_ns();
+	struct dp_profile *profile = dp_window_profile(process, now);
+	dp_stacks_fini(&work->stacks);
+	dp_stacks_init(&work->stacks, WINDOW_BYTES);
+	memcpy(work->losses_told, work->losses, sizeof work->losses_told);
+	memset(work->own_losses, 0, sizeof work->own_losses);
+	work->verified = work->mismatched = work->short_copies = 0;
+	work->window_start_ns = now;
+	for (uint32_t i = 0; i < work->task_count; i++)
+		work->tasks[i].is_fresh = false;
+	return profile;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the hands know of one host, and one window from samples to profile. Hands only. */
+#ifndef DEEPPROF_AGENT_WORK_H
+#define DEEPPROF_AGENT_WORK_H
+
+#include "agent/agent.h"
+#include "agent/modules.h"
+#include "agent/stacks.h"
+#include "base/profile.h"
+
+struct dp_task {
+	uint32_t tid;
+	bool is_fresh; /* named in this window */
+	char name[32];
+};
+
+struct dp_work {
+	struct dp_modules modules;
+	struct dp_finisher *finisher;
+	uint32_t finisher_generation;
+	struct dp_stacks stacks;
+	struct dp_perf_map *perf_map;
+	int64_t window_start_ns; /* CLOCK_REALTIME */
+	uint64_t losses[DP_DROP_COUNT][2];      /* so far, as the region says */
+	uint64_t losses_told[DP_DROP_COUNT][2]; /* in profiles already made */
+	struct dp_loss own_losses[DP_DROP_COUNT]; /* ours, of this window */
+	uint64_t verified, mismatched, short_copies; /* of this window */
+	uint64_t samples, weight_ns, cpu_ns;     /* of the whole life */
+	struct dp_task *tasks;
+	uint32_t task_count, task_capacity;
+	struct dp_job *held, **held_end; /* records that came before the modules they speak of */
+	struct dp_profile *total;        /* all windows, for files */
+};
+
+int dp_work_init(struct dp_process *process);
+void dp_work_fini(struct dp_process *process);
+/* Bytes of the module log: opens objects, offers tables to the host. */
+void dp_work_take_modules(struct dp_process *process, const struct dp_job *job);
+void dp_work_take_records(struct dp_process *process, const struct dp_job *job);
+/* The current window, symbolised. window.c */
+struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns);
+
+/* The window's profile, and an empty window after it. NULL: nothing in it, or no memory. */
+struct dp_profile *dp_work_close_window(struct dp_process *process);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Where a host finds its agent: an abstract socket whose name says everything that the two must have in common.
+ * Signal (in a helper) and agent. */
+#ifndef DEEPPROF_BASE_RENDEZVOUS_H
+#define DEEPPROF_BASE_RENDEZVOUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+enum { DP_RENDEZVOUS_NAMES = 4 }; /* the name and its substitutes where somebody squats on it */
+
+/* One agent per uid, gid, user/pid/mount name space, cgroup, effective capabilities and root directory (the network
+ * name space is implied by abstract sockets). which: 0 ... DP_RENDEZVOUS_NAMES - 1. Returns the address's length;
+ * 0: /proc is not to be read, there is no name. Makes about ten system calls. */
+uint32_t dp_rendezvous_address(struct sockaddr_un *address, unsigned which);
+/* The same for an agent of one run: name as in DEEPPROF_RUN_SOCKET. */
+uint32_t dp_rendezvous_named(struct sockaddr_un *address, const char *name);
+
+/* Is the process at the other end of this socket ours: same uid, same user, pid and mount name space? anyone_inside:
+ * accept another name space (the agent of a run serves what the run started). */
+bool dp_rendezvous_is_ours(int socket, bool anyone_inside);
+
+#endif

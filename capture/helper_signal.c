@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The helper's birth and its errands. Everything here runs on the helper's own stack, by system calls alone. */
+#include "capture/helper.h"
+#include "capture/host.h"
+#include "capture/module.h"
+
+#include "base/rendezvous.h"
+#include "base/syscall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/memfd.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS   1033
+#define F_GET_SEALS   1034
+#define F_SEAL_SEAL   1
+#define F_SEAL_SHRINK 2
+#define F_SEAL_GROW   4
+#define F_SEAL_WRITE  8
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
+enum { HELPER_STACK = 24 * 1024, CHILD_STACK = 8 * 1024, ANSWER_MS = 2 };
+
+static _Alignas(16) uint8_t helper_stack[HELPER_STACK];
+static _Alignas(16) uint8_t child_stack[CHILD_STACK];
+static _Alignas(16) uint8_t nanny_stack[CHILD_STACK];
+static struct dp_errand *the_errand;
+static volatile long exec_result;
+
+/* clone() whose child calls run() on a stack of its own and never comes back. */
+static long clone_call(unsigned long flags, uint8_t *stack, size_t stack_size, void (*run)(void))
+{
+	uint8_t *top = stack + stack_size;
+#if defined(__x86_64__)
+	long result;
+	register void (*function)(void) __asm__("r12") = run;
+	register long r10 __asm__("r10") = 0;
+	register long r8 __asm__("r8") = 0;
+	__asm__ volatile("syscall\n\t"
+	                 "test %%rax, %%rax\n\t"
+	                 "jnz 1f\n\t"
+	                 "xor %%ebp, %%ebp\n\t"
+	                 "call *%%r12\n\t"
+	                 "ud2\n"
+	                 "1:"
+	                 : "=a"(result)
+	                 : "a"(SYS_clone), "D"(flags), "S"(top), "d"(0), "r"(r10), "r"(r8), "r"(function)
+	                 : "rcx", "r11", "memory");
+	return result;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = SYS_clone;
+	register long x0 __asm__("x0") = (long)flags;
+	register long x1 __asm__("x1") = (long)top;
+	register long x2 __asm__("x2") = 0;
+	register long x3 __asm__("x3") = 0;
+	register long x4 __asm__("x4") = 0;
+	register void (*function)(void) __asm__("x9") = run;
+	__asm__ volatile("svc 0\n\t"
+	                 "cbnz x0, 1f\n\t"
+	                 "mov x29, xzr\n\t"
+	                 "blr x9\n\t"
+	                 "brk 1\n"
+	                 "1:"
+	                 : "+r"(x0)
+	                 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(function)
+	                 : "memory");
+	return x0;
+#endif
+}
+
+static void leave(long status)
+{
+	for (;;)
+		DP_SYS1(SYS_exit, status);
+}
+
+/* ---- memory that both sides may touch ---- */
+
+static void raise_limit(int which)
+{
+	struct rlimit limit;
+	if (DP_SYS4(SYS_prlimit64, 0, which, 0, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		DP_SYS4(SYS_prlimit64, 0, which, &limit, 0);
+	}
+}
+
+/* A piece: allocated and faulted in before anyone may touch it, sealed so that nobody can take it back. Returns the
+ * descriptor, or -errno. */
+static long make_piece(uint8_t **memory)
+{
+	struct rlimit limit;
+	raise_limit(RLIMIT_FSIZE);
+	if (DP_SYS4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) == 0 && limit.rlim_cur < DP_PIECE_SIZE)
+		return -EFBIG; /* growing a file beyond the limit is SIGXFSZ */
+	long fd = DP_SYS2(SYS_memfd_create, "deepprof", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	if (fd == -EINVAL)
+		fd = DP_SYS2(SYS_memfd_create, "deepprof", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return fd;
+	long error = DP_SYS2(SYS_ftruncate, fd, DP_PIECE_SIZE);
+	if (!error)
+		error = DP_SYS4(SYS_fallocate, fd, 0, 0, DP_PIECE_SIZE);
+	if (!error)
+		error = DP_SYS3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL);
+	if (error)
+		return error;
+	const long address =
+	        DP_SYS(SYS_mmap, 0, DP_PIECE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (address < 0 && address > -4096)
+		return address;
+	DP_SYS2(SYS_munlock, address, DP_PIECE_SIZE); /* mlockall(MCL_FUTURE) is not for us */
+	DP_SYS3(SYS_madvise, address, DP_PIECE_SIZE, MADV_DONTDUMP);
+	DP_SYS3(SYS_madvise, address, DP_PIECE_SIZE, MADV_DONTFORK);
+	DP_SYS3(SYS_madvise, address, DP_PIECE_SIZE, MADV_POPULATE_WRITE);
+	*memory = (uint8_t *)address;
+	return fd;
+}
+
+/* ---- talking to the agent ---- */
+
+/* Connects to an agent that is proven ours. The descriptor, or -errno. */
+static long reach_agent(void)
+{
+	struct sockaddr_un address;
+	const bool is_run = dp_host.run_socket[0];
+	const unsigned names = is_run ? 1 : DP_RENDEZVOUS_NAMES;
+	long error = -ECONNREFUSED;
+
+	for (unsigned which = 0; which < names; which++) {
+		const uint32_t length = is_run ? dp_rendezvous_named(&address, dp_host.run_socket)
+		                               : dp_rendezvous_address(&address, which);
+		if (!length)
+			return -ENOENT;
+		const long fd =
+		        DP_SYS3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (fd < 0)
+			return fd;
+		error = DP_SYS3(SYS_connect, fd, &address, length);
+		if (!error && dp_rendezvous_is_ours((int)fd, is_run))
+			return fd;
+		DP_SYS1(SYS_close, fd);
+		if (error)
+			return error; /* nobody there, or a full backlog: try again at a later tick */
+		error = -EPERM;   /* somebody else sits on the name */
+	}
+	return error;
+}
+
+/* One message, with text behind it and a descriptor where given (-1: none). */
+static long send_message(long socket, uint32_t kind, uint32_t argument, const char *text, size_t text_size, int fd)
+{
+	const struct dp_region *region = dp_load_acquire(&dp_host.region);
+	struct dp_message message = {
+	        .kind = kind,
+	        .version = DP_REGION_VERSION,
+	        .pid = dp_host.pid,
+	        .argument = argument,
+	        .identity = region ? region->identity : 0,
+	};
+	if (kind == DP_MESSAGE_HELLO)
+		message.identity = ((struct dp_region *)the_errand->memory)->identity;
+	struct iovec parts[2] = {{&message, sizeof message}, {(void *)(uintptr_t)text, text_size}};
+	union {
+		struct cmsghdr header;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr header;
+	dp_zero(&header, sizeof header);
+	header.msg_iov = parts;
+	header.msg_iovlen = text_size ? 2 : 1;
+	if (fd >= 0) {
+		dp_zero(&control, sizeof control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof fd);
+		dp_copy(CMSG_DATA(&control.header), &fd, sizeof fd);
+		header.msg_control = &control;
+		header.msg_controllen = sizeof control;
+	}
+	const long sent = DP_SYS3(SYS_sendmsg, socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return sent < 0 ? sent : 0;
+}
+
+static bool wait_readable(long fd, uint32_t timeout_ms)
+{
+	struct pollfd poll = {(int)fd, POLLIN, 0};
+	struct timespec timeout = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
+	return DP_SYS(SYS_ppoll, &poll, 1, &timeout, 0, 0, 0) == 1;
+}
+
+/* ---- errands ---- */
+
+static void fill_region(struct dp_region *region)
+{
+	struct timespec now = {0};
+	DP_SYS2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	region->version = DP_REGION_VERSION;
+	region->header_size = sizeof *region;
+	region->pid = dp_host.pid;
+	region->uid = dp_host.uid;
+	region->identity = ((uint64_t)dp_host.pid << 32 ^ (uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec) *
+	                   UINT64_C(0x9e3779b97f4a7c15);
+	region->start_ns = dp_host.start_ns;
+	region->period_ns = dp_host.period_ns;
+	region->image_start_ns = dp_host.image_start_ns;
+	region->settings_size = dp_host.settings_size;
+	dp_copy(region->settings, dp_host.settings, dp_host.settings_size);
+	dp_store_relaxed(&region->generation, dp_load_acquire(&dp_module_generation));
+	dp_store_relaxed(&region->lane_count, DP_LANES_FIRST_PIECE);
+	for (int i = 0; i < DP_DROP_COUNT; i++) {
+		dp_store_relaxed(&region->losses[i].count, dp_load_relaxed(&dp_host.losses[i].count));
+		dp_store_relaxed(&region->losses[i].weight_ns, dp_load_relaxed(&dp_host.losses[i].weight_ns));
+	}
+	region->magic = DP_REGION_MAGIC;
+}
+
+static long greet(void)
+{
+	const long socket = reach_agent();
+	if (socket < 0)
+		return socket;
+	uint8_t *memory;
+	const long fd = make_piece(&memory);
+	if (fd < 0)
+		return fd;
+	the_errand->memory = memory;
+	fill_region((struct dp_region *)memory);
+	const long error = send_message(
+	        socket, DP_MESSAGE_HELLO, 0, dp_host.secrets, dp_host.secrets_size, (int)fd);
+	if (error) {
+		DP_SYS2(SYS_munmap, memory, DP_PIECE_SIZE);
+		the_errand->memory = NULL;
+	}
+	return error;
+}
+
+/* The agent to be: nothing of the host's but its memory until exec takes that away too. */
+static void become_agent(void)
+{
+	char name[] = "deepprof-agent", option[] = "--run", socket[sizeof dp_host.run_socket];
+	char *arguments[] = {name, NULL, NULL, NULL};
+	char *environment[] = {NULL};
+	if (dp_host.run_socket[0]) {
+		dp_copy(socket, dp_host.run_socket, sizeof socket);
+		arguments[1] = option;
+		arguments[2] = socket;
+	}
+	DP_SYS0(SYS_setsid);
+	const long null = DP_SYS4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
+	if (null >= 0) {
+		for (int fd = 0; fd < 3; fd++)
+			if (null != fd)
+				DP_SYS3(SYS_dup3, null, fd, 0);
+		if (null > 2)
+			DP_SYS1(SYS_close, null);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (dp_host.agent_path[i][0])
+			exec_result = DP_SYS3(SYS_execve, dp_host.agent_path[i], arguments, environment);
+	leave(0);
+}
+
+/* Stays between the agent and a host that would inherit it: waits for the agent's end, or for the host's. */
+static void be_nanny(void)
+{
+	DP_SYS3(SYS_close_range, 0, ~0u, 0);
+	const long agent = clone_call(
+	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent);
+	if (agent < 0)
+		exec_result = agent;
+	struct pollfd ends[2] = {{-1, POLLIN, 0}, {-1, POLLIN, 0}};
+	ends[0].fd = (int)DP_SYS2(SYS_pidfd_open, dp_host.pid, 0);
+	ends[1].fd = agent > 0 ? (int)DP_SYS2(SYS_pidfd_open, agent, 0) : -1;
+	while (agent > 0 && ends[1].fd >= 0) {
+		DP_SYS(SYS_ppoll, ends, 2, 0, 0, 0, 0);
+		if (ends[0].revents || ends[1].revents)
+			break;
+	}
+	if (agent > 0 && ends[1].revents)
+		DP_SYS4(SYS_wait4, agent, 0, WNOHANG | (int)__WALL, 0);
+	leave(0);
+}
+
+static long start_agent(void)
+{
+	exec_result = 0;
+	const long child = clone_call(
+	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent);
+	return child < 0 ? child : exec_result;
+}
+
+static long map_table(int fd, uint32_t size, const struct dp_table **table)
+{
+	const long seals = DP_SYS3(SYS_fcntl, fd, F_GET_SEALS, 0);
+	const long wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+	struct stat status;
+	if (seals < 0 || (seals & wanted) != wanted)
+		return -EPERM;
+	if (DP_SYS2(SYS_fstat, fd, &status) != 0 || !size || (uint64_t)status.st_size < size)
+		return -EBADMSG;
+	const long address = DP_SYS(SYS_mmap, 0, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (address < 0 && address > -4096)
+		return address;
+	DP_SYS2(SYS_munlock, address, size);
+	DP_SYS3(SYS_madvise, address, size, MADV_DONTDUMP);
+	if (dp_table_check((const void *)address, size) != 0) {
+		DP_SYS2(SYS_munmap, address, size);
+		return -EBADMSG;
+	}
+	*table = (const struct dp_table *)address;
+	return 0;
+}
+
+static void take_entry(const struct dp_table_entry *entry, const int *fds, uint32_t fd_count)
+{
+	struct dp_module *module =
+	        entry->module < dp_load_acquire(&dp_module_count) ? dp_module_at(entry->module) : NULL;
+	if (!module)
+		return;
+	if (entry->table == DP_TABLE_NONE) {
+		module->table = DP_TABLE_NONE;
+		return;
+	}
+	if (entry->table >= DP_TABLE_MAX)
+		return;
+	if (!dp_host.tables[entry->table] && entry->descriptor < fd_count) {
+		const struct dp_table *table;
+		if (map_table(fds[entry->descriptor], entry->size, &table) == 0) {
+			dp_host.tables[entry->table] = table;
+			dp_host.table_sizes[entry->table] = entry->size;
+		}
+	}
+	if (dp_host.tables[entry->table]) {
+		module->origin = entry->origin;
+		module->table = entry->table;
+	}
+}
+
+static long fetch_tables(void)
+{
+	static struct dp_tables_answer answer; /* one helper at a time */
+	static union {
+		struct cmsghdr header;
+		uint8_t bytes[CMSG_SPACE(DP_TABLES_PER_ANSWER * sizeof(int))];
+	} control;
+	const long socket = reach_agent();
+	if (socket < 0)
+		return socket;
+	long error = send_message(socket, DP_MESSAGE_TABLES, 0, NULL, 0, -1);
+	while (!error) {
+		if (!wait_readable(socket, ANSWER_MS))
+			return -ETIME;
+		struct iovec part = {&answer, sizeof answer};
+		struct msghdr header;
+		dp_zero(&header, sizeof header);
+		header.msg_iov = &part;
+		header.msg_iovlen = 1;
+		header.msg_control = &control;
+		header.msg_controllen = sizeof control;
+		const long got = DP_SYS3(SYS_recvmsg, socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		if (got < 0)
+			return got;
+		if ((size_t)got < offsetof(struct dp_tables_answer, entries))
+			return -EPIPE;
+		int fds[DP_TABLES_PER_ANSWER];
+		uint32_t fd_count = 0;
+		if (header.msg_controllen >= sizeof(struct cmsghdr) && control.header.cmsg_level == SOL_SOCKET &&
+		        control.header.cmsg_type == SCM_RIGHTS) {
+			fd_count = (uint32_t)((control.header.cmsg_len - CMSG_LEN(0)) / sizeof(int));
+			if (fd_count > DP_TABLES_PER_ANSWER)
+				fd_count = DP_TABLES_PER_ANSWER;
+			dp_copy(fds, CMSG_DATA(&control.header), fd_count * sizeof(int));
+		}
+		uint32_t count = answer.count;
+		const size_t sent = ((size_t)got - offsetof(struct dp_tables_answer, entries)) /
+		                    sizeof answer.entries[0];
+		if (count > sent)
+			count = (uint32_t)sent;
+		for (uint32_t i = 0; i < count; i++)
+			take_entry(&answer.entries[i], fds, fd_count);
+		for (uint32_t i = 0; i < fd_count; i++)
+			DP_SYS1(SYS_close, fds[i]);
+		the_errand->ready = answer.ready;
+		if (!answer.more)
+			return 0;
+		error = send_message(socket, DP_MESSAGE_TABLES, 0, NULL, 0, -1);
+	}
+	return error;
+}
+
+static long add_piece(void)
+{
+	const long socket = reach_agent();
+	if (socket < 0)
+		return socket;
+	uint8_t *memory;
+	const long fd = make_piece(&memory);
+	if (fd < 0)
+		return fd;
+	const long error = send_message(socket, DP_MESSAGE_PIECE, the_errand->piece, NULL, 0, (int)fd);
+	if (error) {
+		DP_SYS2(SYS_munmap, memory, DP_PIECE_SIZE);
+		return error;
+	}
+	the_errand->memory = memory;
+	return 0;
+}
+
+static long flush(void)
+{
+	const long socket = reach_agent();
+	if (socket < 0)
+		return socket;
+	const long error = send_message(socket, DP_MESSAGE_FLUSH, 0, NULL, 0, -1);
+	if (error)
+		return error;
+	return wait_readable(socket, the_errand->timeout_ms) ? 0 : -ETIME;
+}
+
+static void run_errand(void)
+{
+	struct dp_errand *errand = the_errand;
+	const struct rlimit none = {0, 0};
+	/* A core file of ours would be one of the host. */
+	DP_SYS4(SYS_prlimit64, 0, RLIMIT_CORE, &none, 0);
+	switch (errand->kind) {
+	case DP_ERRAND_GREET:
+		errand->result = greet();
+		break;
+	case DP_ERRAND_START:
+		errand->result = start_agent();
+		break;
+	case DP_ERRAND_TABLES:
+		errand->result = fetch_tables();
+		break;
+	case DP_ERRAND_PIECE:
+		errand->result = add_piece();
+		break;
+	case DP_ERRAND_FLUSH:
+		errand->result = flush();
+		break;
+	}
+	leave(0);
+}
+
+/* Shares the descriptor table until it has one of its own, emptied: the host's is never copied nor touched. */
+static void helper_main(void)
+{
+	if (DP_SYS3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) != 0) {
+		the_errand->needs_copy = true;
+		leave(0);
+	}
+	run_errand();
+}
+
+/* For kernels before 5.9: a copied table instead; what is open in it closes with the helper. */
+static void helper_main_with_copy(void)
+{
+	run_errand();
+}
+
+long dp_helper_run(struct dp_errand *errand)
+{
+	enum { FLAGS = CLONE_VM | CLONE_VFORK | CLONE_UNTRACED };
+	static _Atomic uint32_t needs_copy;
+	the_errand = errand;
+	errand->result = -ECHILD;
+	if (errand->kind == DP_ERRAND_START && errand->needs_nanny) {
+		exec_result = -EINPROGRESS;
+		const long nanny =
+		        clone_call(CLONE_VM | CLONE_UNTRACED, nanny_stack, sizeof nanny_stack, be_nanny);
+		errand->nanny = nanny > 0 ? (int32_t)nanny : 0;
+		return errand->result = nanny < 0 ? nanny : 0;
+	}
+	for (int round = 0; round < 2; round++) {
+		const bool copy = dp_load_relaxed(&needs_copy);
+		const long child = copy ? clone_call(FLAGS, helper_stack, sizeof helper_stack, helper_main_with_copy)
+		                        : clone_call(FLAGS | CLONE_FILES, helper_stack, sizeof helper_stack,
+		                                  helper_main);
+		if (child < 0)
+			return errand->result = child;
+		/* ECHILD: somebody who waits for all children got it first. */
+		DP_SYS4(SYS_wait4, child, 0, (int)__WCLONE, 0);
+		if (copy || !errand->needs_copy)
+			break;
+		dp_store_relaxed(&needs_copy, 1);
+	}
+	return errand->result;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the library knows of the process it is a guest of.
+ *
+ * A lane is what one tick needs to itself: a ring to write to, a rule cache, scratch memory. Ticks lease lanes, so
+ * there are about as many as CPUs, not as threads, and a thread's first tick finds a warm cache. A housekeeping
+ * tick is one that, after its sample is written, does one rare thing by system calls: greet or start the agent,
+ * fetch tables, arm a thread. */
+#ifndef DEEPPROF_CAPTURE_HOST_H
+#define DEEPPROF_CAPTURE_HOST_H
+
+#include "base/region.h"
+#include "unwind/unwind.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	DP_THREAD_CHUNK = 64,       /* records in the first chunk, which is static */
+	DP_THREAD_CHUNK_MORE = 1024, /* records in each further one */
+	DP_THREAD_CHUNKS = 32,
+	DP_EARLY_RING_SIZE = 64 * 1024,
+	DP_LANES_EARLY = 2,
+};
+
+enum dp_thread_state { DP_THREAD_FREE, DP_THREAD_CLAIMED, DP_THREAD_ARMED };
+
+/* One thread with a timer. Its address is what the timer's cookie stands for; memory is never given back. */
+struct dp_thread {
+	_Atomic uint32_t state; /* enum dp_thread_state */
+	uint32_t number;        /* which record this is; constant */
+	int32_t tid;
+	int32_t timer;          /* the kernel's id; -1: none */
+	uint32_t last_lane;
+	uint32_t ticks;
+	uintptr_t stack_low, stack_high; /* 0, 0: not known */
+	uint32_t end_rounds;
+	size_t stack_size;      /* as asked for */
+	void *(*start)(void *); /* what pthread_create was asked to run */
+	void *argument;
+};
+
+struct dp_lane {
+	_Atomic uint32_t is_leased; /* by the tick that set it */
+	uint32_t number;
+	struct dp_ring_view view;                 /* changed only under lease */
+	_Atomic(const struct dp_code_map *) map;  /* which the tick walks by; the housekeeper reads it */
+	struct dp_frame frames[DP_FRAME_MAX];
+	struct dp_rule_cache cache;
+	uint8_t foreign[DP_SLICE_MAX]; /* copy of a stack that is not the thread's own */
+};
+
+/* Why the library does nothing, or no rare thing, here. */
+enum dp_off {
+	DP_OFF_SECCOMP = 1,  /* a filter came after us: no system call that the program does not make itself */
+	DP_OFF_CLONE = 2,    /* name spaces pending: no clone */
+	DP_OFF_DISABLED = 4, /* by setting, or stopped */
+};
+
+struct dp_host {
+	_Atomic uint32_t is_armed; /* 1 once the handler may be entered */
+	_Atomic uint32_t off;      /* enum dp_off */
+	int32_t pid;
+	uint32_t uid;
+	uint64_t start_ns, image_start_ns, period_ns;
+	uint32_t verify_every;
+	bool use_thread; /* agent=thread */
+	/* Signal. A SIGPROF that is not one of our timers'; NULL: ignored. */
+	void (*on_foreign)(int signo, siginfo_t *info, void *ucontext);
+	uintptr_t main_stack_low, main_stack_high;
+
+	struct dp_thread first_threads[DP_THREAD_CHUNK];
+	_Atomic(struct dp_thread *) thread_chunks[DP_THREAD_CHUNKS]; /* [0] is first_threads */
+
+	_Atomic uint32_t lane_count;
+	_Atomic uint32_t lanes_short; /* ticks that found none since the last piece was added */
+	struct dp_lane *lanes[DP_LANE_MAX];
+	struct dp_lane early_lanes[DP_LANES_EARLY];
+	struct dp_ring early_rings[DP_LANES_EARLY];
+	uint8_t early_bytes[DP_LANES_EARLY][DP_EARLY_RING_SIZE];
+
+	_Atomic(struct dp_region *) region; /* NULL before the agent was greeted or started */
+	_Atomic(const struct dp_code_map *) map;
+	_Atomic uint32_t ticks;         /* handler runs */
+	_Atomic uint32_t is_keeping;    /* one housekeeper at a time */
+	_Atomic uint32_t loader_calls;  /* dlopen calls so far */
+	struct dp_shared_loss losses[DP_DROP_COUNT]; /* until there is a region */
+
+	/* Housekeeper only. */
+	uint32_t attempts, next_attempt_tick;
+	bool has_started; /* an agent, since the last region */
+	uint32_t greeted_tick, heartbeat_tick, heartbeat_seen;
+	uint32_t modules_published;
+	uint32_t sweep_next, sweep_tick;
+	uint32_t map_generation;
+	const struct dp_table *tables[DP_TABLE_MAX]; /* by the agent's number */
+	uint32_t table_sizes[DP_TABLE_MAX];
+
+	/* Constant once armed. */
+	char settings[DP_SETTINGS_SIZE]; /* for the agent, "key=value" lines */
+	uint32_t settings_size;
+	char secrets[1024];              /* over the socket, never in the region */
+	uint32_t secrets_size;
+	char agent_path[2][512]; /* where deepprof-agent may be */
+	char run_socket[64];     /* the agent of a `deepprof run`; "" for the user's own */
+};
+extern struct dp_host dp_host;
+
+/* A page that a fork leaves zeroed: nothing in it is true in a child that nobody prepared. */
+struct dp_owner_page {
+	_Atomic int32_t pid;
+	uint8_t pad[4092];
+};
+extern struct dp_owner_page dp_owner;
+
+/* ---- hook: the order of a life ---- */
+
+/* Everything but the timer: state, stack bounds of the calling (main) thread. period_ns: CPU time between ticks. */
+void dp_host_init(uint64_t period_ns);
+/* Installs the handler and arms the calling thread. 0 or -errno. */
+int dp_host_arm(void);
+/* In the only thread of a forked child: forget the parent's threads, lanes and region, take on a new identity, arm
+ * the calling thread. */
+void dp_host_after_fork(void);
+/* The orderly end of the process. */
+void dp_host_end(void);
+
+/* ---- any context ---- */
+
+/* Counts one loss; weight_ns 0 where only frames were lost. */
+void dp_count_loss(enum dp_drop reason, uint64_t weight_ns);
+
+/* A free record, or NULL when all are taken (a hook may then call dp_thread_grow()). */
+struct dp_thread *dp_thread_claim(void);
+int dp_thread_grow(void); /* by mmap; 0 or -errno */
+void dp_thread_release(struct dp_thread *thread);
+struct dp_thread *dp_thread_by_tid(int32_t tid);
+/* The record whose timer sent this signal, or NULL: somebody else's SIGPROF. */
+struct dp_thread *dp_thread_of(const siginfo_t *info);
+/* Was it sent by a timer of ours, though perhaps one that is gone? */
+bool dp_is_tick(const siginfo_t *info);
+
+/* Creates and starts the timer on tid's CPU clock; 0 or -errno (EAGAIN: RLIMIT_SIGPENDING). */
+int dp_timer_arm(struct dp_thread *thread, int32_t tid);
+void dp_timer_disarm(struct dp_thread *thread);
+/* Stop an armed timer, start it again. */
+void dp_timer_pause(struct dp_thread *thread);
+int dp_timer_resume(struct dp_thread *thread);
+
+/* The handler. */
+void dp_on_tick(int signo, siginfo_t *info, void *ucontext);
+
+/* Signal. The housekeeping that is due after this tick, if any; at most one rare thing. */
+void dp_housekeep(struct dp_thread *self);
+
+#endif

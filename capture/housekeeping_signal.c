@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The rare things: at most one a tick, never where the host would notice. */
+#include "capture/helper.h"
+#include "capture/host.h"
+#include "capture/map.h"
+#include "capture/module.h"
+
+#include "base/syscall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+enum {
+	START_TICK = 3,        /* greet from the first tick, start the agent from this one on */
+	ACK_TICKS = 100,       /* an agent that has not answered by then is none */
+	HEARTBEAT_TICKS = 400, /* nor one whose heart stood still so long */
+	SWEEP_TICKS = 100,     /* between two looks for ended threads */
+	SWEEP_THREADS = 32,    /* looked at each time */
+	LANES_SHORT = 3,       /* ticks without a lane before more are made */
+	BACKOFF_MOST = 3000,   /* ticks between attempts in the end */
+};
+
+static bool may_call_system(void)
+{
+	return !(dp_load_relaxed(&dp_host.off) & (DP_OFF_SECCOMP | DP_OFF_DISABLED));
+}
+
+static bool same_links(const char *one_path, const char *other_path)
+{
+	char one[64], other[64];
+	const long size = DP_SYS4(SYS_readlinkat, AT_FDCWD, one_path, one, sizeof one);
+	if (size <= 0)
+		return false;
+	if (DP_SYS4(SYS_readlinkat, AT_FDCWD, other_path, other, sizeof other) != size)
+		return false;
+	for (long i = 0; i < size; i++)
+		if (one[i] != other[i])
+			return false;
+	return true;
+}
+
+/* After unshare(CLONE_NEWPID) the next child becomes the new name space's init: that must not be ours. Where /proc
+ * is not there to ask, no clone either. */
+static bool may_clone(void)
+{
+	if (dp_load_relaxed(&dp_host.off) & DP_OFF_CLONE)
+		return false;
+	if (!same_links("/proc/self/ns/pid", "/proc/self/ns/pid_for_children"))
+		return false;
+	char link[64];
+	if (DP_SYS4(SYS_readlinkat, AT_FDCWD, "/proc/self/ns/time", link, sizeof link) <= 0)
+		return true; /* a kernel without time name spaces */
+	return same_links("/proc/self/ns/time", "/proc/self/ns/time_for_children");
+}
+
+/* ---- the region ---- */
+
+static bool lease_for_change(struct dp_lane *lane)
+{
+	for (int i = 0; i < 20000; i++) {
+		uint32_t free = 0;
+		if (dp_cas(&lane->is_leased, &free, 1))
+			return true;
+#if defined(__x86_64__)
+		__builtin_ia32_pause();
+#endif
+	}
+	return false;
+}
+
+static struct dp_ring_view region_view(struct dp_region *region, uint8_t *piece, uint32_t lane)
+{
+	return (struct dp_ring_view){&region->lanes[lane], piece + dp_lane_offset(lane), DP_LANE_RING_SIZE};
+}
+
+/* Whole records, as many as there is room for; the rest is lost and counted. */
+static void move_records(const struct dp_ring_view *from, struct dp_region *region, uint8_t *piece)
+{
+	uint32_t waiting = dp_ring_waiting(from);
+	uint32_t lane = 0;
+	while (waiting >= sizeof(struct dp_record)) {
+		struct dp_record record;
+		dp_ring_peek(from, 0, &record, sizeof record);
+		struct dp_ring_view to = region_view(region, piece, lane);
+		while (!dp_ring_has_room(&to, record.size_bytes) && ++lane < DP_LANES_FIRST_PIECE)
+			to = region_view(region, piece, lane);
+		if (lane == DP_LANES_FIRST_PIECE) {
+			dp_count_loss(DP_DROP_RING_FULL, record.weight_ns);
+			lane = 0;
+		} else {
+			/* The early ring never wrapped: it is filled once. */
+			dp_ring_put(&to, 0, from->bytes + dp_load_relaxed(&from->ring->tail), record.size_bytes);
+			dp_ring_commit(&to, record.size_bytes);
+		}
+		dp_ring_release(from, record.size_bytes);
+		waiting -= record.size_bytes;
+	}
+}
+
+static struct dp_lane *new_lane(uint32_t number, struct dp_region *region, uint8_t *piece)
+{
+	struct dp_lane *lane = dp_host.lanes[number];
+	if (!lane) {
+		const long memory = DP_SYS(SYS_mmap, 0, sizeof *lane, PROT_READ | PROT_WRITE,
+		        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (memory < 0 && memory > -4096)
+			return NULL;
+		lane = (struct dp_lane *)memory;
+		lane->number = number;
+		dp_host.lanes[number] = lane;
+	}
+	lane->view = region_view(region, piece, number);
+	return lane;
+}
+
+static void list_threads(struct dp_region *region)
+{
+	for (uint32_t chunk = 0, number = 0; chunk < DP_THREAD_CHUNKS; chunk++) {
+		struct dp_thread *threads = dp_load_acquire(&dp_host.thread_chunks[chunk]);
+		const uint32_t size = chunk ? DP_THREAD_CHUNK_MORE : DP_THREAD_CHUNK;
+		for (uint32_t i = 0; threads && i < size && number < DP_THREAD_MAX; i++, number++)
+			if (dp_load_acquire(&threads[i].state) == DP_THREAD_ARMED)
+				dp_store_relaxed(&region->threads[number].tid, (uint32_t)threads[i].tid);
+	}
+}
+
+/* From now on ticks write where the agent reads. What was written before is moved. */
+static void publish_region(uint8_t *piece)
+{
+	struct dp_region *region = (struct dp_region *)piece;
+	const uint32_t lanes_before = dp_load_relaxed(&dp_host.lane_count);
+	bool leased[DP_LANE_MAX];
+
+	for (uint32_t i = 0; i < lanes_before; i++)
+		leased[i] = lease_for_change(dp_host.lanes[i]);
+	dp_store_release(&dp_host.region, region);
+	uint32_t count = 0;
+	for (; count < DP_LANES_FIRST_PIECE; count++) {
+		if (count < lanes_before) {
+			struct dp_lane *lane = dp_host.lanes[count];
+			if (!leased[count])
+				break; /* a tick sleeps in it; this and the later lanes stay out */
+			if (lane->view.ring >= dp_host.early_rings &&
+			        lane->view.ring < dp_host.early_rings + DP_LANES_EARLY)
+				move_records(&lane->view, region, piece);
+			lane->view = region_view(region, piece, count);
+		} else if (!new_lane(count, region, piece)) {
+			break;
+		}
+	}
+	/* A lane that could not be changed still writes to the old place: at least lane 0 must be right. */
+	dp_store_release(&dp_host.lane_count, count);
+	for (uint32_t i = 0; i < lanes_before; i++)
+		if (leased[i])
+			dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+	list_threads(region);
+	dp_host.modules_published = 0;
+	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
+		dp_module_at(i)->told = 0;
+	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
+	dp_host.heartbeat_tick = dp_host.greeted_tick;
+	dp_host.heartbeat_seen = 0;
+}
+
+/* ---- the module log ---- */
+
+static bool tell_module(const struct dp_ring_view *log, const struct dp_module *module, uint32_t number,
+        enum dp_module_event event, uint32_t generation)
+{
+	static const uint8_t zeros[8];
+	const uint16_t path_size = event == DP_MODULE_LOADED ? module->path_size : 0;
+	const uint8_t id_size = event == DP_MODULE_LOADED ? module->build_id_size : 0;
+	struct dp_module_record record = {
+	        .event = (uint16_t)event,
+	        .path_size = path_size,
+	        .module = number,
+	        .generation = generation,
+	        .bias = module->bias,
+	        .start = module->start,
+	        .end = module->end,
+	        .build_id_size = id_size,
+	};
+	const uint32_t used = (uint32_t)sizeof record + id_size + path_size;
+	record.size_bytes = (used + 7) & ~7u;
+	if (!dp_ring_has_room(log, record.size_bytes))
+		return false;
+	dp_ring_put(log, 0, &record, sizeof record);
+	dp_ring_put(log, sizeof record, module->build_id, id_size);
+	dp_ring_put(log, (uint32_t)sizeof record + id_size, module->path, path_size);
+	dp_ring_put(log, used, zeros, record.size_bytes - used);
+	dp_ring_commit(log, record.size_bytes);
+	return true;
+}
+
+void dp_tell_modules(struct dp_region *region)
+{
+	const struct dp_ring_view log = {&region->module_log, region->module_log_bytes, DP_MODULE_LOG_SIZE};
+	const uint32_t generation = dp_load_acquire(&dp_module_generation);
+	const uint32_t count = dp_load_acquire(&dp_module_count);
+	for (uint32_t i = 0; i < count; i++) {
+		struct dp_module *module = dp_module_at(i);
+		const uint32_t born = dp_load_relaxed(&module->born), died = dp_load_relaxed(&module->died);
+		if (!(module->told & 1)) {
+			if (!tell_module(&log, module, i, DP_MODULE_LOADED, born))
+				return;
+			module->told |= 1;
+		}
+		if (died && !(module->told & 2)) {
+			if (!tell_module(&log, module, i, DP_MODULE_UNLOADED, died))
+				return;
+			module->told |= 2;
+		}
+	}
+	dp_host.modules_published = generation;
+}
+
+/* ---- one rare thing ---- */
+
+static bool needs_nanny(void)
+{
+	int is_subreaper = 0;
+	DP_SYS2(SYS_prctl, PR_GET_CHILD_SUBREAPER, &is_subreaper);
+	return dp_host.pid == 1 || is_subreaper;
+}
+
+static void back_off(uint32_t tick)
+{
+	uint32_t wait = dp_host.attempts < 12 ? 1 : 1u << (dp_host.attempts - 12 < 12 ? dp_host.attempts - 12 : 12);
+	if (wait > BACKOFF_MOST)
+		wait = BACKOFF_MOST;
+	dp_host.attempts++;
+	dp_host.next_attempt_tick = tick + wait;
+}
+
+static void find_agent(uint32_t tick, bool may_start)
+{
+	if ((int32_t)(tick - dp_host.next_attempt_tick) < 0)
+		return;
+	if (!may_clone()) {
+		dp_count_loss(DP_DROP_NO_AGENT, 0);
+		back_off(tick);
+		return;
+	}
+	struct dp_errand errand = {.kind = DP_ERRAND_GREET};
+	if (dp_helper_run(&errand) == 0) {
+		publish_region(errand.memory);
+		dp_tell_modules((struct dp_region *)errand.memory);
+		dp_host.attempts = 0;
+		dp_host.has_started = false;
+		return;
+	}
+	/* A run's own agent is started by its command. */
+	if (may_start && !dp_host.use_thread && !dp_host.run_socket[0] && (!dp_host.has_started || dp_host.attempts > 12)) {
+		errand = (struct dp_errand){.kind = DP_ERRAND_START, .needs_nanny = needs_nanny()};
+		dp_host.has_started = dp_helper_run(&errand) == 0;
+		if (!dp_host.has_started)
+			dp_count_loss(DP_DROP_NO_AGENT, 0);
+	}
+	back_off(tick);
+}
+
+/* An agent that does not answer is gone: a new region for the next one, the old one is given up. Never unmapped:
+ * another thread may be writing to it. */
+static bool has_lost_agent(struct dp_region *region, uint32_t tick)
+{
+	const uint32_t state = dp_load_acquire(&region->agent_state);
+	const uint32_t heartbeat = dp_load_relaxed(&region->heartbeat);
+	if (state == DP_AGENT_LEAVING)
+		return true;
+	if (heartbeat != dp_host.heartbeat_seen) {
+		dp_host.heartbeat_seen = heartbeat;
+		dp_host.heartbeat_tick = tick;
+		return false;
+	}
+	if (state == DP_AGENT_NONE)
+		return tick - dp_host.greeted_tick > ACK_TICKS;
+	return tick - dp_host.heartbeat_tick > HEARTBEAT_TICKS;
+}
+
+static void fetch_tables(struct dp_region *region, uint32_t ready)
+{
+	struct dp_errand errand = {.kind = DP_ERRAND_TABLES};
+	if (!may_clone())
+		return;
+	if (dp_helper_run(&errand) == 0)
+		dp_store_relaxed(&region->tables_seen, errand.ready);
+	else
+		dp_store_relaxed(&region->tables_seen, ready - 1); /* once more at a later tick */
+	dp_map_rebuild();
+}
+
+static void add_lanes(struct dp_region *region)
+{
+	const uint32_t first = dp_load_relaxed(&dp_host.lane_count);
+	const uint32_t piece_number = dp_lane_piece(first);
+	dp_store_relaxed(&dp_host.lanes_short, 0);
+	if (first + DP_LANES_MORE_PIECE > DP_LANE_MAX || dp_lane_piece(first - 1) == piece_number || !may_clone())
+		return;
+	struct dp_errand errand = {.kind = DP_ERRAND_PIECE, .piece = piece_number};
+	if (dp_helper_run(&errand) != 0)
+		return;
+	uint32_t count = first;
+	for (; count < first + DP_LANES_MORE_PIECE; count++)
+		if (!new_lane(count, region, errand.memory))
+			break;
+	dp_store_relaxed(&region->lane_count, count);
+	dp_store_release(&dp_host.lane_count, count);
+}
+
+/* Threads that the agent found without a timer: created before us, or by a raw clone. */
+static void arm_siblings(struct dp_region *region, uint32_t request)
+{
+	for (unsigned i = 0; i < sizeof region->arm_tids / sizeof region->arm_tids[0]; i++) {
+		const int32_t tid = (int32_t)dp_load_relaxed(&region->arm_tids[i]);
+		if (tid <= 0 || dp_thread_by_tid(tid))
+			continue;
+		struct dp_thread *thread = dp_thread_claim();
+		if (!thread && dp_thread_grow() == 0)
+			thread = dp_thread_claim();
+		if (!thread)
+			break;
+		if (tid == dp_host.pid) {
+			thread->stack_low = dp_host.main_stack_low;
+			thread->stack_high = dp_host.main_stack_high;
+		}
+		if (dp_timer_arm(thread, tid) != 0)
+			dp_thread_release(thread);
+	}
+	dp_store_relaxed(&region->arm_seen, request);
+}
+
+/* Timers of ended threads are not freed by the kernel: they eat RLIMIT_SIGPENDING. */
+static void sweep_ended(void)
+{
+	for (unsigned looked = 0; looked < SWEEP_THREADS; looked++) {
+		const uint32_t number = dp_host.sweep_next++;
+		const uint32_t chunk =
+		        number < DP_THREAD_CHUNK ? 0 : 1 + (number - DP_THREAD_CHUNK) / DP_THREAD_CHUNK_MORE;
+		struct dp_thread *threads =
+		        chunk < DP_THREAD_CHUNKS ? dp_load_acquire(&dp_host.thread_chunks[chunk]) : NULL;
+		if (!threads) {
+			dp_host.sweep_next = 0;
+			return;
+		}
+		struct dp_thread *thread = &threads[number < DP_THREAD_CHUNK
+		                                            ? number
+		                                            : (number - DP_THREAD_CHUNK) % DP_THREAD_CHUNK_MORE];
+		if (dp_load_acquire(&thread->state) == DP_THREAD_ARMED &&
+		        DP_SYS3(SYS_tgkill, dp_host.pid, thread->tid, 0) == -ESRCH) {
+			dp_timer_disarm(thread);
+			dp_thread_release(thread);
+		}
+	}
+}
+
+static void do_one_thing(struct dp_region *region, uint32_t tick)
+{
+	if (!region) {
+		find_agent(tick, tick >= START_TICK);
+		return;
+	}
+	const uint32_t generation = dp_load_relaxed(&dp_module_generation);
+	if (dp_host.modules_published != generation)
+		dp_tell_modules(region);
+	if (dp_map_generation() != generation)
+		dp_map_rebuild();
+	const uint32_t ready = dp_load_acquire(&region->tables_ready);
+	const uint32_t request = dp_load_acquire(&region->arm_request);
+	if (has_lost_agent(region, tick)) {
+		dp_count_loss(DP_DROP_AGENT_LOST, 0);
+		find_agent(tick, true);
+	} else if (ready != dp_load_relaxed(&region->tables_seen)) {
+		fetch_tables(region, ready);
+	} else if (request != dp_load_relaxed(&region->arm_seen)) {
+		arm_siblings(region, request);
+	} else if (dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT) {
+		add_lanes(region);
+	} else if (tick - dp_host.sweep_tick > SWEEP_TICKS) {
+		dp_host.sweep_tick = tick;
+		sweep_ended();
+	}
+}
+
+/* Is anything due? Loads only: this runs at each tick. */
+static bool is_due(struct dp_region *region, uint32_t tick)
+{
+	if (!region)
+		return (int32_t)(tick - dp_host.next_attempt_tick) >= 0;
+	return dp_load_relaxed(&region->tables_ready) != dp_load_relaxed(&region->tables_seen) ||
+	       dp_load_relaxed(&region->arm_request) != dp_load_relaxed(&region->arm_seen) ||
+	       dp_host.modules_published != dp_load_relaxed(&dp_module_generation) ||
+	       dp_map_generation() != dp_load_relaxed(&dp_module_generation) ||
+	       dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT || tick - dp_host.sweep_tick > SWEEP_TICKS ||
+	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || tick % 64 == 0;
+}
+
+void dp_housekeep(struct dp_thread *self)
+{
+	struct dp_region *region = dp_load_acquire(&dp_host.region);
+	const uint32_t tick = dp_load_relaxed(&dp_host.ticks);
+	if (region) {
+		dp_add_relaxed(&region->ticks, 1);
+		if (self->number < DP_THREAD_MAX)
+			dp_add_relaxed(&region->threads[self->number].ticks, 1);
+	}
+	if (!is_due(region, tick) || !may_call_system())
+		return;
+	uint32_t free = 0;
+	if (!dp_cas(&dp_host.is_keeping, &free, 1))
+		return;
+	do_one_thing(dp_load_acquire(&dp_host.region), tick);
+	dp_store_release(&dp_host.is_keeping, 0);
+}

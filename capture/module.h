@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The host's own list of its modules: what the loader has mapped, in the order of its appearance.
+ *
+ * Written by hooks after the loader changed something, read by housekeeping ticks, which tell the agent. An entry is
+ * reused only for the same object at the same place. */
+#ifndef DEEPPROF_CAPTURE_MODULE_H
+#define DEEPPROF_CAPTURE_MODULE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { DP_MODULES_FIRST = 96, DP_MODULES_MORE = 512, DP_MODULE_CHUNKS = 8, DP_BUILD_ID_MAX = 32 };
+
+struct dp_module {
+	_Atomic uint32_t born, died; /* generations; died 0: alive */
+	uint64_t bias;
+	uintptr_t start, end; /* of its code */
+	const char *path;     /* our own copy */
+	uint16_t path_size;
+	uint8_t build_id_size;
+	uint8_t build_id[DP_BUILD_ID_MAX];
+	/* Housekeeper only. */
+	uint8_t told;    /* what the agent knows: bit 0 its birth, bit 1 its death */
+	uint32_t table;  /* the agent's number, DP_TABLE_NONE, or DP_TABLE_UNKNOWN */
+	uint64_t origin; /* ELF virtual address of the table's offset 0 */
+};
+enum { DP_TABLE_UNKNOWN = UINT32_MAX - 1 };
+
+extern _Atomic uint32_t dp_module_generation; /* grows with each change */
+extern _Atomic uint32_t dp_module_count;      /* entries in use, dead ones included */
+struct dp_module *dp_module_at(uint32_t number); /* NULL beyond the end. Any context */
+
+/* Hook. Compares the list with the loader's; true when it changed. self_path: receives the path of the module that
+ * holds this code, when given. */
+int dp_modules_refresh(void);
+const char *dp_modules_self_path(void);
+
+#endif

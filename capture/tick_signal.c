@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One tick: see where the thread is, write it down, leave no trace. No system call unless the thread stands on a
+ * stack that we do not know. */
+#include "capture/host.h"
+#include "capture/registers.h"
+
+#include "base/syscall.h"
+
+#include <sys/uio.h>
+
+struct dp_host dp_host;
+_Alignas(4096) struct dp_owner_page dp_owner;
+
+/* ---- lanes ---- */
+
+static struct dp_lane *lease_lane(struct dp_thread *self)
+{
+	const uint32_t count = dp_load_acquire(&dp_host.lane_count);
+	uint32_t number = self->last_lane < count ? self->last_lane : 0;
+	for (uint32_t tried = 0; tried < count; tried++) {
+		struct dp_lane *lane = dp_host.lanes[number];
+		uint32_t free = 0;
+		if (!dp_load_relaxed(&lane->is_leased) && dp_cas(&lane->is_leased, &free, 1)) {
+			self->last_lane = number;
+			return lane;
+		}
+		if (++number == count)
+			number = 0;
+	}
+	return NULL;
+}
+
+/* The map stays as it is while a lane names it; see publish_map() in tables_signal.c. */
+static const struct dp_code_map *hold_map(struct dp_lane *lane)
+{
+	const struct dp_code_map *map = dp_load_acquire(&dp_host.map);
+	for (;;) {
+		atomic_store(&lane->map, map);
+		const struct dp_code_map *again = atomic_load(&dp_host.map);
+		if (again == map)
+			return map;
+		map = again;
+	}
+}
+
+static void return_lane(struct dp_lane *lane)
+{
+	dp_store_release(&lane->map, NULL);
+	dp_store_release(&lane->is_leased, 0);
+}
+
+/* ---- the stack ---- */
+
+static bool is_inside(uintptr_t address, uintptr_t low, uintptr_t high)
+{
+	return address >= low && address < high;
+}
+
+static void add_range(struct dp_stack_view *view, uintptr_t low, uintptr_t high, ptrdiff_t shift)
+{
+	view->ranges[view->count++] = (struct dp_stack_range){low, high, shift};
+}
+
+/* A coroutine's or a raw clone's stack: what is mapped above sp is not known, and must not be guessed. The kernel
+ * copies what there is. */
+static bool copy_foreign_stack(struct dp_lane *lane, uintptr_t sp, struct dp_stack_view *view)
+{
+	const uintptr_t low = sp & ~(uintptr_t)7;
+	size_t size = DP_SLICE_MAX;
+	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
+		return false;
+	while (size >= 64) {
+		struct iovec to = {lane->foreign, size};
+		struct iovec from = {(void *)low, size};
+		const long got = DP_SYS(SYS_process_vm_readv, dp_host.pid, &to, 1, &from, 1, 0);
+		if (got > 0) {
+			add_range(view, low, low + ((size_t)got & ~(size_t)7),
+			        (ptrdiff_t)((uintptr_t)lane->foreign - low));
+			return true;
+		}
+		/* Up to the end of this page there must be something: the thread stands on it. */
+		const size_t rest = 4096 - (low & 4095);
+		if (size == rest)
+			return false;
+		size = rest;
+	}
+	return false;
+}
+
+/* What of the stack may be read. False: nothing, the leaf must do. */
+static bool view_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, const stack_t *alternate,
+        struct dp_stack_view *view, bool *is_foreign)
+{
+	bool found = false;
+	view->count = 0;
+	*is_foreign = false;
+	if (is_inside(sp, self->stack_low, self->stack_high)) {
+		add_range(view, sp & ~(uintptr_t)7, self->stack_high, 0);
+		return true;
+	}
+	if (!(alternate->ss_flags & SS_DISABLE) && alternate->ss_size) {
+		const uintptr_t low = (uintptr_t)alternate->ss_sp;
+		if (is_inside(sp, low, low + alternate->ss_size)) {
+			add_range(view, sp & ~(uintptr_t)7, (low + alternate->ss_size) & ~(uintptr_t)7, 0);
+			found = true;
+		}
+	}
+	if (!found) {
+		*is_foreign = true;
+		found = copy_foreign_stack(lane, sp, view);
+	}
+	return found;
+}
+
+/* ---- the sample ---- */
+
+/* After an interrupted handler on another stack the walk comes back to the thread's own one, where it may go on
+ * reading only from the stack pointer of that moment. */
+static int walk_stack(struct dp_thread *self, struct dp_lane *lane, struct dp_walk *walk)
+{
+	const struct dp_code_map *map = hold_map(lane);
+	int count = dp_unwind(map, &lane->cache, walk, lane->frames, DP_FRAME_MAX);
+	if (walk->stop == DP_STOP_BAD_MEMORY && count < DP_FRAME_MAX && self->stack_high &&
+	        walk->stack.ranges[0].high != self->stack_high &&
+	        is_inside(walk->registers.value[DP_REG_SP], self->stack_low, self->stack_high)) {
+		walk->stack.count = 0;
+		add_range(&walk->stack, walk->registers.value[DP_REG_SP] & ~(uintptr_t)7, self->stack_high, 0);
+		/* The frame where it stopped is already written: it is the first of the second walk. */
+		const int first = --count;
+		count += dp_unwind(map, &lane->cache, walk, lane->frames + count, DP_FRAME_MAX - count);
+		for (int i = first; i < count; i++)
+			lane->frames[i].place = UINT32_MAX; /* a distance between two stacks means nothing */
+	}
+	return count;
+}
+
+static enum dp_drop loss_of_stop(enum dp_stop stop)
+{
+	switch (stop) {
+	case DP_STOP_TRUNCATED:
+		return DP_DROP_TRUNCATED;
+	case DP_STOP_NO_MAP:
+		return DP_DROP_NO_MAP;
+	case DP_STOP_NO_CFI:
+		return DP_DROP_NO_CFI;
+	case DP_STOP_BAD_MEMORY:
+		return DP_DROP_BAD_MEMORY;
+	case DP_STOP_NO_PROGRESS:
+		return DP_DROP_NO_PROGRESS;
+	case DP_STOP_COMPLEX:
+	case DP_STOP_PENDING:
+		return DP_DROP_SLICE_FULL;
+	case DP_STOP_END:
+		break;
+	}
+	return DP_DROP_COUNT;
+}
+
+/* How much of the stack to copy for the agent: to its end, or what there is room for. */
+static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uint32_t rest)
+{
+	if (!stack->count)
+		return 0;
+	size_t size = stack->ranges[0].high - stack->ranges[0].low;
+	if (size > DP_SLICE_MAX)
+		size = DP_SLICE_MAX;
+	const uint32_t used =
+	        dp_load_relaxed(&lane->view.ring->head) - dp_load_acquire(&lane->view.ring->tail);
+	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
+	if (room < rest)
+		return 0;
+	if (size > room - rest)
+		size = room - rest;
+	return (uint32_t)(size & ~(size_t)7);
+}
+
+static void write_record(struct dp_lane *lane, struct dp_record *record, const struct dp_registers *registers,
+        const struct dp_stack_view *stack, uint64_t weight_ns)
+{
+	const uint32_t frames_size = record->frame_count * (uint32_t)sizeof(struct dp_frame);
+	uint32_t at = sizeof *record + frames_size;
+	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
+		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
+		if (record->slice_size < 64) {
+			if (record->flags & DP_RECORD_SLICE)
+				dp_count_loss(DP_DROP_SLICE_FULL, 0);
+			record->flags &= (uint16_t) ~(DP_RECORD_SLICE | DP_RECORD_VERIFY);
+			record->slice_size = 0;
+		} else {
+			record->slice_address = stack->ranges[0].low;
+		}
+	}
+	record->size_bytes = at + (record->slice_size ? (uint32_t)sizeof *registers + record->slice_size : 0);
+	if (!dp_ring_has_room(&lane->view, record->size_bytes)) {
+		dp_count_loss(DP_DROP_RING_FULL, weight_ns);
+		return;
+	}
+	dp_ring_put(&lane->view, 0, record, sizeof *record);
+	dp_ring_put(&lane->view, sizeof *record, lane->frames, frames_size);
+	if (record->slice_size) {
+		dp_ring_put(&lane->view, at, registers, sizeof *registers);
+		at += sizeof *registers;
+		dp_ring_put(&lane->view, at,
+		        (const uint8_t *)(stack->ranges[0].low + (uintptr_t)stack->ranges[0].shift),
+		        record->slice_size);
+	}
+	dp_ring_commit(&lane->view, record->size_bytes);
+}
+
+/* Separate from its caller, so that the large locals are on the stack only once. */
+static void record_sample(struct dp_thread *self, struct dp_lane *lane, const ucontext_t *context,
+        uint64_t weight_ns, uint32_t tick)
+{
+	struct dp_walk walk;
+	bool is_foreign;
+	struct dp_record record = {
+	        .tid = (uint32_t)self->tid,
+	        .weight_ns = weight_ns,
+	};
+	struct dp_region *region = dp_load_relaxed(&dp_host.region);
+	record.generation = region ? dp_load_relaxed(&region->generation) : 0;
+	dp_registers_of(context, &walk.registers);
+	if (!view_stack(self, lane, walk.registers.value[DP_REG_SP], &context->uc_stack, &walk.stack, &is_foreign))
+		dp_count_loss(DP_DROP_FOREIGN_STACK, 0);
+	if (is_foreign)
+		record.flags |= DP_RECORD_FOREIGN_STACK;
+	const struct dp_stack_view stack = walk.stack;
+	const int count = walk_stack(self, lane, &walk);
+	record.frame_count = (uint16_t)count;
+	record.stop = (uint16_t)walk.stop;
+	if (stack.count && (walk.stop == DP_STOP_PENDING || walk.stop == DP_STOP_COMPLEX)) {
+		/* The agent walks again from the leaf: what the table could do is not needed. */
+		record.flags |= DP_RECORD_SLICE;
+	} else if (walk.stop != DP_STOP_END) {
+		dp_count_loss(loss_of_stop(walk.stop), 0);
+	}
+	if (stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 && !(record.flags & DP_RECORD_SLICE))
+		record.flags |= DP_RECORD_VERIFY;
+	if (record.flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
+		dp_registers_of(context, &walk.registers);
+	write_record(lane, &record, &walk.registers, &stack, weight_ns);
+}
+
+void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
+{
+	struct dp_thread *self = dp_thread_of(info);
+	if (!self) {
+		if (dp_host.on_foreign)
+			dp_host.on_foreign(signo, info, ucontext);
+		return;
+	}
+	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & DP_OFF_DISABLED)
+		return;
+	const int overrun = info->si_overrun > 0 ? info->si_overrun : 0;
+	const uint64_t weight_ns = dp_host.period_ns * (1 + (uint64_t)overrun);
+	const uint32_t tick = dp_add_relaxed(&dp_host.ticks, 1) + 1;
+	struct dp_lane *lane = lease_lane(self);
+	if (lane) {
+		record_sample(self, lane, ucontext, weight_ns, tick);
+		return_lane(lane);
+	} else {
+		dp_count_loss(DP_DROP_NO_LANE, weight_ns);
+		dp_add_relaxed(&dp_host.lanes_short, 1);
+	}
+	dp_housekeep(self);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * LD_PRELOAD's way in: read the settings, arm one timer, start nothing. */
+#include "capture/host.h"
+#include "capture/module.h"
+#include "preload/hooks.h"
+#include "preload/real.h"
+#include "preload/sigprof.h"
+
+#include "base/settings.h"
+#include "base/syscall.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* ---- what the user asked for ---- */
+
+/* The one line on stderr that INTERFACE.md allows. */
+static void say(void *context, const char *line)
+{
+	static const char head[] = "deepprof: ";
+	char text[600];
+	size_t size = strlen(line);
+	(void)context;
+	if (size > sizeof text - sizeof head)
+		size = sizeof text - sizeof head;
+	memcpy(text, head, sizeof head - 1);
+	memcpy(text + sizeof head - 1, line, size);
+	text[sizeof head - 1 + size] = '\n';
+	DP_SYS3(SYS_write, 2, text, sizeof head + size);
+}
+
+static const struct dp_settings_listener listener = {say, NULL};
+
+static void read_config_file(struct dp_settings *settings, const char *path)
+{
+	static char bytes[16 * 1024];
+	const long fd = DP_SYS4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	size_t size = 0;
+	long got = 0;
+	while (fd >= 0 && size < sizeof bytes &&
+	        (got = DP_SYS3(SYS_read, fd, bytes + size, sizeof bytes - size)) > 0)
+		size += (size_t)got;
+	if (fd >= 0)
+		DP_SYS1(SYS_close, fd);
+	if (fd < 0 || got < 0) {
+		char line[600] = "DEEPPROF_CONFIG names ";
+		strncat(line, path, 400);
+		strcat(line, ", which cannot be read: name a readable file or unset it");
+		say(NULL, line);
+		return;
+	}
+	dp_settings_read_file(settings, bytes, size, &listener);
+}
+
+static const char *variable(const char *name)
+{
+	const size_t size = strlen(name);
+	for (char **at = environ; at && *at; at++)
+		if (!strncmp(*at, name, size) && (*at)[size] == '=')
+			return *at + size + 1;
+	return NULL;
+}
+
+/* For the agent: what is not default, and where relative paths begin. */
+static void keep_for_agent(const struct dp_settings *settings)
+{
+	static char flat[DP_SETTINGS_FLAT_BYTES];
+	static const char cwd_key[] = "\n#cwd=";
+	char cwd[512];
+	int size = dp_settings_write(settings, flat, sizeof flat, false);
+	if (size < 0 || (size_t)size + sizeof cwd_key + sizeof cwd > sizeof dp_host.settings)
+		return;
+	memcpy(dp_host.settings, flat, (size_t)size);
+	const long length = DP_SYS2(SYS_getcwd, cwd, sizeof cwd);
+	if (length > 1) {
+		memcpy(dp_host.settings + size, cwd_key, sizeof cwd_key - 1);
+		size += (int)sizeof cwd_key - 1;
+		memcpy(dp_host.settings + size, cwd, (size_t)length - 1);
+		size += (int)length - 1;
+		dp_host.settings[size++] = '\n';
+	}
+	dp_host.settings_size = (uint32_t)size;
+	if (!*settings->auth)
+		return;
+	size = dp_settings_write(settings, flat, sizeof flat, true);
+	if (size > 0 && (size_t)size <= sizeof dp_host.secrets) {
+		memcpy(dp_host.secrets, flat, (size_t)size);
+		dp_host.secrets_size = (uint32_t)size;
+	}
+}
+
+/* ---- where our own files are ---- */
+
+static void set_agent_paths(void)
+{
+	static const char *const beside[2] = {"deepprof/deepprof-agent", "deepprof-agent"};
+	const char *self = dp_modules_self_path();
+	const char *slash = self ? strrchr(self, '/') : NULL;
+	const size_t directory = slash ? (size_t)(slash - self) + 1 : 0;
+	for (unsigned i = 0; i < 2; i++)
+		if (directory && directory + strlen(beside[i]) < sizeof dp_host.agent_path[i]) {
+			memcpy(dp_host.agent_path[i], self, directory);
+			strcpy(dp_host.agent_path[i] + directory, beside[i]);
+		}
+}
+
+/* ---- the beginning and the end ---- */
+
+static struct dp_settings settings;
+
+__attribute__((constructor)) static void on_load(void)
+{
+	if (getauxval(AT_SECURE))
+		return; /* a setuid program is nobody's to look into */
+	dp_real_init();
+	dp_settings_init(&settings);
+	const char *config = dp_settings_config_path(environ);
+	if (config)
+		read_config_file(&settings, config);
+	dp_settings_read_environment(&settings, environ, &listener);
+	if (!dp_settings_is_enabled(&settings))
+		return;
+	const char *run = variable("DEEPPROF_RUN_SOCKET");
+	if (run)
+		strncpy(dp_host.run_socket, run, sizeof dp_host.run_socket - 1);
+	dp_host.verify_every = settings.verify;
+	dp_host.use_thread = settings.agent == DP_AGENT_THREAD;
+	dp_host_init(1000000000 / settings.rate);
+	set_agent_paths();
+	keep_for_agent(&settings);
+	dp_threads_init();
+	dp_fork_init();
+	if (dp_sigprof_install(dp_on_tick) == 0) {
+		dp_host_arm();
+		dp_sigprof_thread_start();
+	}
+}
+
+__attribute__((destructor)) static void on_unload(void)
+{
+	dp_host_end();
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A forked child is a process of its own: re-armed, with a new identity. */
+#include "preload/hooks.h"
+#include "preload/sigprof.h"
+
+#include <pthread.h>
+
+/* glibc's own name: its pthread_atfork is in a static part of libc that would pin the caller's object; musl has
+ * pthread_atfork alone. */
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *) __attribute__((weak));
+extern int pthread_atfork(void (*)(void), void (*)(void), void (*)(void)) __attribute__((weak));
+
+static void in_child(void)
+{
+	if (!dp_load_relaxed(&dp_host.is_armed))
+		return;
+	dp_host_after_fork();
+	dp_sigprof_thread_start();
+}
+
+void dp_fork_init(void)
+{
+	if (__register_atfork)
+		__register_atfork(NULL, NULL, in_child, NULL);
+}

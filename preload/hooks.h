@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What all hooks share. */
+#ifndef DEEPPROF_PRELOAD_HOOKS_H
+#define DEEPPROF_PRELOAD_HOOKS_H
+
+#include "capture/host.h"
+
+#define DP_EXPORT __attribute__((visibility("default")))
+
+/* Is this process profiled, and is this the process that was set up (not a raw fork's child)? */
+static inline bool dp_hooks_are_on(void)
+{
+	return dp_load_acquire(&dp_host.is_armed) && dp_load_relaxed(&dp_owner.pid) == dp_host.pid &&
+	       !(dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_SECCOMP));
+}
+
+/* Hook. The module list and the code map as the loader has them now; errno is kept. */
+void dp_loader_refresh(void);
+void dp_threads_init(void); /* constructor */
+void dp_fork_init(void);    /* constructor */
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SIGPROF as the application would see it without us.
+ *
+ * Our handler is the kernel's; the application's action is a copy of ours that queries are answered from. A
+ * foreign SIGPROF is one that no timer of ours sent: kill, raise, setitimer(ITIMER_PROF), the application's
+ * own timers.
+ *
+ * Masks. Many programs block every signal in their worker threads, which would blind us there for good. So
+ * where SIGPROF and SIGVTALRM are blocked together (somebody blocks everything), the kernel blocks SIGVTALRM
+ * alone, and this alone is the memory of the wish: a thread whose SIGVTALRM is blocked has SIGPROF blocked
+ * virtually. Nothing is stored beside it, so whatever libc and kernel do with masks behind our back
+ * (siglongjmp, swapcontext, threads, fork, vfork, handlers' sa_mask) carries it along. The first foreign
+ * SIGPROF that meets a virtual block makes it real and is queued again: from then on the kernel itself holds,
+ * delivers and counts. A SIGPROF that is blocked without SIGVTALRM is blocked really, from the start.
+ *
+ * While SIGPROF is blocked really, the thread's timer stands still: a pending tick would swallow a
+ * thread-directed SIGPROF of the application (of a signal below 32 a thread holds one). What the thread
+ * computes meanwhile is counted as lost (signal_blocked). */
+#ifndef DEEPPROF_PRELOAD_SIGPROF_H
+#define DEEPPROF_PRELOAD_SIGPROF_H
+
+#include "base/atomic.h"
+#include "capture/host.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DP_SIGPROF_BIT   (UINT64_C(1) << (SIGPROF - 1))
+#define DP_SIGVTALRM_BIT (UINT64_C(1) << (SIGVTALRM - 1))
+
+/* What the application asked for, in the kernel's terms. All zero: the default action. */
+struct dp_sigprof_action {
+	uintptr_t handler; /* SIG_DFL, SIG_IGN or a function */
+	uint64_t mask, flags;
+};
+
+struct dp_sigprof {
+	_Atomic bool is_ours; /* our handler is installed; false: every hook passes straight through */
+	_Atomic bool is_real; /* a foreign SIGPROF met a virtual block: new blocks are real */
+	_Atomic bool
+		is_apart; /* the program tells SIGPROF and SIGVTALRM apart: no block is virtual any more */
+	_Atomic bool has_virtual; /* some thread has been blocked virtually */
+	_Atomic bool has_real;    /* some thread has been blocked really */
+};
+extern struct dp_sigprof dp_sigprof;
+
+/* ---- any context ---- */
+
+/* The action now; its number goes to dp_sigprof_action_swap(). */
+uint32_t dp_sigprof_action_get(struct dp_sigprof_action *action);
+/* Publishes an action. expected: NULL, or the number that must still be the current one. */
+void dp_sigprof_action_set(const struct dp_sigprof_action *action, const uint32_t *expected);
+
+/* Is SIGPROF blocked in the application's eyes though not in the kernel's? mask: the kernel's. */
+static inline bool dp_sigprof_is_virtual(uint64_t mask)
+{
+	return !(mask & DP_SIGPROF_BIT) && mask & DP_SIGVTALRM_BIT &&
+	       dp_load_relaxed(&dp_sigprof.has_virtual) && !dp_load_relaxed(&dp_sigprof.is_apart);
+}
+
+/* The calling thread's mask in the kernel. */
+uint64_t dp_sigprof_mask(void);
+void dp_sigprof_set_mask(uint64_t mask);
+/* Stop and start the calling thread's timer; both harmless when there is nothing to do. */
+void dp_sigprof_pause(void);
+void dp_sigprof_resume(void);
+/* In a thread or child whose timer is new: nothing stands still. */
+void dp_sigprof_forget(void);
+
+/* Signal. A SIGPROF that is not one of our timers': do what the application asked for. May not return. */
+void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext);
+
+/* ---- hook ---- */
+
+/* Installs our handler; what was there is the application's. 0 or -errno. */
+int dp_sigprof_install(void (*handler)(int, siginfo_t *, void *));
+/* In a thread that has just been armed: the main thread, a new thread, a forked child. */
+void dp_sigprof_thread_start(void);
+
+/* What has to be real for a moment: the mask and the ignored action that a new program inherits, the mask
+ * during a call that waits for signals. */
+struct dp_sigprof_bracket {
+	bool has_blocked, has_ignored, has_paused;
+};
+void dp_sigprof_before_exec(struct dp_sigprof_bracket *bracket);
+void dp_sigprof_after_exec(const struct dp_sigprof_bracket *bracket);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A foreign SIGPROF: the application's handler is run as the kernel would have run it. */
+#include "preload/sigprof.h"
+
+#include "base/syscall.h"
+
+#include <time.h>
+#include <ucontext.h>
+
+enum { SLOTS = 16, MASK_SIZE = 8 };
+
+struct dp_sigprof dp_sigprof;
+
+/* ---- the application's action ---- */
+
+/* sigaction() may be called by any thread and by any handler in the middle of another call, so there is no
+ * lock: each action is written to a slot of its own and published by its number. A slot comes round again
+ * after 16 changes; a reader sees by the version whether that happened under its hands. */
+static struct {
+	_Atomic uint32_t version;
+	_Atomic uintptr_t handler;
+	_Atomic uint64_t mask, flags;
+} slots[SLOTS];
+static _Atomic uint32_t current, last;
+
+uint32_t dp_sigprof_action_get(struct dp_sigprof_action *action)
+{
+	uint32_t number = 0;
+
+	for (int tries = 0; tries < 1000; tries++) {
+		number = dp_load_acquire(&current);
+		const uint32_t slot = number % SLOTS;
+		if (dp_load_acquire(&slots[slot].version) != number)
+			continue;
+		action->handler = dp_load_acquire(&slots[slot].handler);
+		action->mask = dp_load_acquire(&slots[slot].mask);
+		action->flags = dp_load_acquire(&slots[slot].flags);
+		if (dp_load_relaxed(&slots[slot].version) == number)
+			break;
+	}
+	return number;
+}
+
+void dp_sigprof_action_set(const struct dp_sigprof_action *action, const uint32_t *expected)
+{
+	const uint32_t number = dp_add_relaxed(&last, 1) + 1;
+	const uint32_t slot = number % SLOTS;
+
+	dp_store_release(&slots[slot].version, number - 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	dp_store_release(&slots[slot].handler, action->handler);
+	dp_store_release(&slots[slot].mask, action->mask);
+	dp_store_release(&slots[slot].flags, action->flags);
+	dp_store_release(&slots[slot].version, number);
+	if (expected) {
+		uint32_t seen = *expected;
+		dp_cas(&current, &seen, number);
+	} else {
+		dp_store_release(&current, number);
+	}
+}
+
+/* ---- masks and the thread's timer ---- */
+
+uint64_t dp_sigprof_mask(void)
+{
+	uint64_t mask = 0;
+	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, 0, &mask, MASK_SIZE);
+	return mask;
+}
+
+void dp_sigprof_set_mask(uint64_t mask)
+{
+	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0, MASK_SIZE);
+}
+
+/* Which of our timers stands still, since how much CPU time of its thread. After a vfork the child sees its
+ * parent's: hence the comparison of the tid. */
+static __thread struct {
+	struct dp_thread *thread;
+	uint64_t cpu_ns;
+} paused;
+
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec now = {0};
+	DP_SYS2(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void dp_sigprof_pause(void)
+{
+	const int32_t tid = (int32_t)DP_SYS0(SYS_gettid);
+	if (paused.thread && paused.thread->tid == tid)
+		return;
+	struct dp_thread *thread = dp_thread_by_tid(tid);
+	if (!thread || dp_load_acquire(&thread->state) != DP_THREAD_ARMED)
+		return;
+	dp_timer_pause(thread);
+	paused.cpu_ns = thread_cpu_ns();
+	paused.thread = thread;
+}
+
+void dp_sigprof_forget(void)
+{
+	paused.thread = NULL;
+}
+
+void dp_sigprof_resume(void)
+{
+	struct dp_thread *thread = paused.thread;
+	if (!thread || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
+		return;
+	paused.thread = NULL;
+	dp_count_loss(DP_DROP_SIGNAL_BLOCKED, thread_cpu_ns() - paused.cpu_ns);
+	dp_timer_resume(thread);
+}
+
+/* ---- the signal ---- */
+
+/* Sends it again with all that it carried, to this thread or to whichever thread of the process will have it.
+ */
+static void send_again(const siginfo_t *info, bool to_this_thread)
+{
+	const long pid = DP_SYS0(SYS_getpid);
+	if (to_this_thread)
+		DP_SYS4(SYS_rt_tgsigqueueinfo, pid, DP_SYS0(SYS_gettid), SIGPROF, info);
+	else
+		DP_SYS3(SYS_rt_sigqueueinfo, pid, SIGPROF, info);
+}
+
+/* The block becomes real when this handler returns, and the signal waits as it would have waited. */
+static void hold(const siginfo_t *info, uint64_t *mask)
+{
+	dp_store_relaxed(&dp_sigprof.is_real, true);
+	dp_store_relaxed(&dp_sigprof.has_real, true);
+	*mask |= DP_SIGPROF_BIT;
+	dp_sigprof_pause();
+	send_again(info, info->si_code == SI_TKILL);
+}
+
+/* Dies of it, by the signal itself, so that whoever waits for us sees the same status. */
+static void die(const siginfo_t *info, uint64_t *mask)
+{
+	struct {
+		uint64_t handler, flags, restorer, mask;
+	} usual = {0};
+	if (DP_SYS0(SYS_getpid) == 1)
+		return; /* the kernel passes over what would end the first process of a name space */
+	DP_SYS4(SYS_rt_sigaction, SIGPROF, &usual, 0, MASK_SIZE);
+	*mask &= ~DP_SIGPROF_BIT;
+	send_again(info, true);
+}
+
+void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext)
+{
+	/* The kernel's mask is eight bytes at this place, whatever libc makes of the rest. */
+	uint64_t *mask = (uint64_t *)&((ucontext_t *)ucontext)->uc_sigmask;
+	struct dp_sigprof_action action;
+
+	if (dp_is_tick(info))
+		return; /* of a timer that has been deleted since */
+	if (dp_sigprof_is_virtual(*mask)) {
+		hold(info, mask);
+		return;
+	}
+	const uint32_t number = dp_sigprof_action_get(&action);
+	if (action.handler == (uintptr_t)SIG_IGN)
+		return;
+	if (action.handler == (uintptr_t)SIG_DFL) {
+		die(info, mask);
+		return;
+	}
+	if (action.flags & SA_RESETHAND)
+		dp_sigprof_action_set(
+			&(struct dp_sigprof_action){(uintptr_t)SIG_DFL, action.mask, action.flags}, &number);
+	/* We stand here with everything blocked; the application's handler runs with what it asked for. Its
+	 * return restores the mask by the signal frame, its siglongjmp by the mask that it saved. */
+	dp_sigprof_set_mask(*mask | action.mask | (action.flags & SA_NODEFER ? 0 : DP_SIGPROF_BIT));
+	((void (*)(int, siginfo_t *, void *))action.handler)(signo, info, ucontext);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Threads from their first instruction to their last: pthread_create armed, the end noticed. */
+#include "capture/host.h"
+#include "preload/hooks.h"
+#include "preload/sigprof.h"
+#include "preload/real.h"
+
+#include "base/syscall.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+static pthread_key_t end_key;
+static bool has_end_key;
+
+
+static void on_thread_end(void *value)
+{
+	struct dp_thread *thread = value;
+	if (dp_load_relaxed(&thread->state) != DP_THREAD_ARMED || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
+		return; /* forked meanwhile: the record is another's */
+	if (thread->end_rounds++ < PTHREAD_DESTRUCTOR_ITERATIONS - 2 && pthread_setspecific(end_key, thread) == 0)
+		return;
+	dp_timer_disarm(thread);
+	dp_thread_release(thread);
+}
+
+void dp_threads_init(void)
+{
+	has_end_key = pthread_key_create(&end_key, on_thread_end) == 0;
+}
+
+/* The thread pointer sits at the top of a thread's stack, also of one that the program brought itself (glibc:
+ * nptl/allocatestack.c; musl: src/thread/pthread_create.c). */
+static void find_stack(struct dp_thread *thread, size_t size)
+{
+	const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	const uintptr_t top = (uintptr_t)__builtin_thread_pointer();
+	if (here < top && top - here < size) {
+		thread->stack_high = top & ~(uintptr_t)7;
+		thread->stack_low = top > size ? top - size : 0;
+	}
+}
+
+static void *run_thread(void *argument)
+{
+	struct dp_thread *thread = argument;
+	void *(*const start)(void *) = thread->start;
+	void *const start_argument = thread->argument;
+	find_stack(thread, thread->stack_size);
+	const int error = dp_timer_arm(thread, (int32_t)DP_SYS0(SYS_gettid));
+	if (error) {
+		dp_count_loss(DP_DROP_TIMER_MISSING, 0);
+		dp_thread_release(thread);
+	} else if (has_end_key) {
+		thread->end_rounds = 0;
+		pthread_setspecific(end_key, thread);
+	}
+	dp_sigprof_thread_start();
+	return start(start_argument);
+}
+
+static size_t stack_size(const pthread_attr_t *attributes)
+{
+	size_t size = 0;
+	if (attributes) {
+		pthread_attr_getstacksize(attributes, &size);
+	} else {
+		pthread_attr_t usual;
+		if (pthread_attr_init(&usual) == 0) {
+			pthread_attr_getstacksize(&usual, &size);
+			pthread_attr_destroy(&usual);
+		}
+	}
+	return size;
+}
+
+DP_EXPORT int pthread_create(
+        pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+{
+	struct dp_thread *record = NULL;
+	if (dp_hooks_are_on()) {
+		dp_loader_refresh();
+		record = dp_thread_claim();
+		if (!record && dp_thread_grow() == 0)
+			record = dp_thread_claim();
+	}
+	if (!record)
+		return DP_REAL(pthread_create)(thread, attributes, start, argument);
+	record->start = start;
+	record->argument = argument;
+	record->stack_size = stack_size(attributes);
+	const int error = DP_REAL(pthread_create)(thread, attributes, run_thread, record);
+	if (error)
+		dp_thread_release(record);
+	return error;
+}
