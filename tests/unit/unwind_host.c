@@ -34,7 +34,7 @@ static struct file *add_file(const char *path, void *bytes, size_t size)
 	file->bytes = bytes;
 	file->size = size;
 	file->has_table = !dp_table_compile(bytes, size, &file->image) &&
-	                  !dp_table_check(file->image.bytes, file->image.size);
+			  !dp_table_check(file->image.bytes, file->image.size);
 	return file;
 }
 
@@ -53,7 +53,8 @@ static struct file *file_of(const char *path, pid_t pid, uintptr_t start, uintpt
 		struct iovec local = {.iov_base = malloc(end - start), .iov_len = end - start};
 		struct iovec remote = {.iov_base = (void *)start, .iov_len = end - start};
 
-		if (!local.iov_base || process_vm_readv(pid, &local, 1, &remote, 1, 0) != (ssize_t)(end - start))
+		if (!local.iov_base ||
+			process_vm_readv(pid, &local, 1, &remote, 1, 0) != (ssize_t)(end - start))
 			return NULL;
 		return add_file(path, local.iov_base, end - start);
 	}
@@ -75,7 +76,8 @@ static bool find_bias(const struct file *file, uintptr_t start, uint64_t offset,
 	for (unsigned i = 0; i < elf.load_count; i++) {
 		const struct dp_elf_load *load = &elf.loads[i];
 
-		if ((load->flags & PF_X) && offset + 4096 > load->offset && offset < load->offset + load->file_size) {
+		if ((load->flags & PF_X) && offset + 4096 > load->offset &&
+			offset < load->offset + load->file_size) {
 			*bias = start - (load->address + offset - load->offset);
 			return true;
 		}
@@ -84,7 +86,7 @@ static bool find_bias(const struct file *file, uintptr_t start, uint64_t offset,
 }
 
 static void add_range(struct unwind_host *host, pid_t pid, uintptr_t start, uintptr_t end, uint64_t offset,
-        const char *path)
+	const char *path)
 {
 	struct file *file = file_of(path, pid, start, end);
 	uint64_t bias;
@@ -92,13 +94,13 @@ static void add_range(struct unwind_host *host, pid_t pid, uintptr_t start, uint
 	if (host->count == RANGES || !file || !find_bias(file, start, offset, &bias))
 		return;
 	host->modules[host->count] = (struct dp_finish_module){
-	        .start = start, .end = end, .bias = bias, .elf = file->bytes, .elf_size = file->size};
+		.start = start, .end = end, .bias = bias, .elf = file->bytes, .elf_size = file->size};
 	host->map->ranges[host->count] = (struct dp_code_range){
-	        .start = start,
-	        .end = end,
-	        .origin = bias + file->image.origin,
-	        .table = file->has_table ? file->image.bytes : NULL,
-	        .module = host->count,
+		.start = start,
+		.end = end,
+		.origin = bias + file->image.origin,
+		.table = file->has_table ? file->image.bytes : NULL,
+		.module = host->count,
 	};
 	host->map->count = ++host->count;
 }
@@ -120,7 +122,8 @@ int unwind_host_read(struct unwind_host *host, pid_t pid)
 		unsigned long start, end, offset;
 		char access[8], path[512] = "";
 
-		if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %511[^\n]", &start, &end, access, &offset, path) < 4)
+		if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %511[^\n]", &start, &end, access, &offset, path) <
+			4)
 			continue;
 		if (!strcmp(path, "[stack]")) {
 			host->stack_low = start;

@@ -119,7 +119,8 @@ static void shape_format(void)
 {
 	char text[200];
 
-	snprintf(text, sizeof text, "%d %s %.17g %Lf %p %-20s|", 42, "words", 3.25e-200, 1.5L, (void *)text, "x");
+	snprintf(text, sizeof text, "%d %s %.17g %Lf %p %-20s|", 42, "words", 3.25e-200, 1.5L, (void *)text,
+		"x");
 	sink += strtod(text + 3, NULL) + strlen(text);
 	sink += memcmp(text, "42", 2) + (strchr(text, '|') != NULL);
 	memmove(text + 3, text, 100);
@@ -142,8 +143,8 @@ static void shape_inflate(void)
 
 	for (unsigned i = 0; i < sizeof text; i++)
 		text[i] = "unwinding "[i * i % 10];
-	if (compress(packed, &packed_size, text, sizeof text) || uncompress(again, &size, packed, packed_size) ||
-	        memcmp(text, again, size))
+	if (compress(packed, &packed_size, text, sizeof text) ||
+		uncompress(again, &size, packed, packed_size) || memcmp(text, again, size))
 		abort();
 }
 
@@ -154,7 +155,8 @@ static void shape_resolver(void)
 
 	if (!getaddrinfo("127.0.0.1", "80", &hints, &found))
 		freeaddrinfo(found);
-	sink += getservbyname("http", "tcp") != NULL; /* opens a library: the code map is not the one at the start */
+	sink += getservbyname("http", "tcp") !=
+		NULL; /* opens a library: the code map is not the one at the start */
 }
 
 static void shape_clock(void)
@@ -197,7 +199,8 @@ static void on_signal(int signo)
 static void send_signals(int flags)
 {
 	static char stack[65536];
-	const stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack}, none = {.ss_flags = SS_DISABLE};
+	const stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack},
+		      none = {.ss_flags = SS_DISABLE};
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags}, old;
 
 	sigaltstack(&alternative, NULL);
@@ -240,21 +243,21 @@ static void shape_coroutine(void)
 }
 
 const struct unwind_shape unwind_shapes[] = {
-        {"recursion", shape_recursion},
-        {"variable_array", shape_variable_array},
-        {"frame_pointer", shape_frame_pointer},
-        {"realigned", shape_realigned},
-        {"qsort", shape_qsort},
-        {"format", shape_format},
-        {"regex", shape_regex},
-        {"inflate", shape_inflate},
-        {"clock", shape_clock},
-        {"malloc", shape_malloc},
-        {"longjmp", shape_longjmp},
-        {"signal", shape_signal},
-        {"signal_on_its_own_stack", shape_signal_on_its_own_stack},
-        {"coroutine", shape_coroutine},
-        {"exceptions", shape_exceptions},
-        {"resolver", shape_resolver},
+	{"recursion", shape_recursion},
+	{"variable_array", shape_variable_array},
+	{"frame_pointer", shape_frame_pointer},
+	{"realigned", shape_realigned},
+	{"qsort", shape_qsort},
+	{"format", shape_format},
+	{"regex", shape_regex},
+	{"inflate", shape_inflate},
+	{"clock", shape_clock},
+	{"malloc", shape_malloc},
+	{"longjmp", shape_longjmp},
+	{"signal", shape_signal},
+	{"signal_on_its_own_stack", shape_signal_on_its_own_stack},
+	{"coroutine", shape_coroutine},
+	{"exceptions", shape_exceptions},
+	{"resolver", shape_resolver},
 };
 const int unwind_shape_count = sizeof unwind_shapes / sizeof *unwind_shapes;

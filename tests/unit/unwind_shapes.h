@@ -14,7 +14,8 @@ extern const int unwind_shape_count;
 #ifdef __cplusplus
 extern "C"
 #endif
-        void shape_exceptions(void); /* C++ */
+	void
+	shape_exceptions(void); /* C++ */
 
 /* Called in the middle of shapes that have one: a test may look at the stack from there. */
 extern void (*volatile shape_look)(void);
