@@ -78,8 +78,8 @@ void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext);
 
 /* Installs our handler; what was there is the application's. 0 or -errno. */
 int dp_sigprof_install(void (*handler)(int, siginfo_t *, void *));
-/* In a thread that has just been armed: the main thread, a new thread, a forked child. is_apart: its creator's
- * dp_sigprof_is_apart. */
+/* In a thread that has just been armed: the main thread, a new thread, a forked child. is_apart: its
+ * creator's dp_sigprof_is_apart. */
 void dp_sigprof_thread_start(bool is_apart);
 
 /* What has to be real for a moment: the mask and the ignored action that a new program inherits, the mask

@@ -119,8 +119,8 @@ void dp_sigprof_resume(void)
 
 /* ---- the signal ---- */
 
-/* The siginfo of a signal that was sent again under a plainer one. There can be only one: of a signal below 32 the
- * process holds one. */
+/* The siginfo of a signal that was sent again under a plainer one. There can be only one: of a signal below
+ * 32 the process holds one. */
 static struct {
 	_Atomic uint32_t state; /* 0 empty, 1 in someone's hands, 2 full */
 	siginfo_t info;
@@ -130,15 +130,15 @@ void dp_sigprof_restore_info(siginfo_t *info)
 {
 	uint32_t full = 2;
 	if (info->si_code != SI_USER || dp_load_relaxed(&original.state) != full ||
-	        info->si_pid != (int32_t)DP_SYS0(SYS_getpid) || !dp_cas(&original.state, &full, 1))
+		info->si_pid != (int32_t)DP_SYS0(SYS_getpid) || !dp_cas(&original.state, &full, 1))
 		return;
 	dp_copy(info, &original.info, sizeof *info);
 	dp_store_release(&original.state, 0);
 }
 
-/* Sends it again with all that it carried, to this thread or to whichever thread of the process will have it. The
- * kernel lets nobody but the main thread forge, for the whole process, what kill() or the kernel sent: from others
- * it is kill(), and the truth is kept aside. */
+/* Sends it again with all that it carried, to this thread or to whichever thread of the process will have it.
+ * The kernel lets nobody but the main thread forge, for the whole process, what kill() or the kernel sent:
+ * from others it is kill(), and the truth is kept aside. */
 static void send_again(const siginfo_t *info, bool to_this_thread)
 {
 	const long pid = DP_SYS0(SYS_getpid);

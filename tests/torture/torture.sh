@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # torture.sh LIB PROGRAMS SECONDS RATE...: runs every case plain and preloaded, again and again for that long (0:
 # once); stdout, stderr and exit status must be the same to the byte, and none may hang. TORTURE_ONLY: a pattern of
-# PROGRAM.CASE.
+# PROGRAM.CASE. TORTURE_PLAIN=1: compares two plain runs.
 set -u
 lib=$(realpath "$1"); programs=$(realpath "$2"); seconds=$3; shift 3
 rates=("$@")
@@ -32,6 +32,12 @@ check() { # NAME COMMAND...
 	run "$work/plain" "$@"
 	if [[ $(tail -n1 "$work/plain") == 'status 77' ]]; then
 		echo "skipped: $name: $(head -n1 "$work/plain")"
+		return 0
+	fi
+	if [[ ${TORTURE_PLAIN:-} ]]; then # is the case itself the same each time?
+		run "$work/again" "$@"
+		done_count=$((done_count + 1))
+		cmp "$work/plain" "$work/again" || { failed=$((failed + 1)); echo "UNSTEADY: $name"; diff "$work/plain" "$work/again" | head; }
 		return 0
 	fi
 	for rate in "${rates[@]}"; do

@@ -56,13 +56,13 @@ static void on_info(int signo, siginfo_t *info, void *context)
 
 static const char *name_of(void (*handler)(int))
 {
-	return handler == SIG_DFL      ? "default"
-	        : handler == SIG_IGN   ? "ignore"
-	        : handler == SIG_HOLD  ? "hold"
-	        : handler == SIG_ERR   ? "error"
-	        : handler == on_signal ? "on_signal"
-	        : handler == (void (*)(int))(void *)on_info ? "on_info"
-	                                            : "unknown";
+	return handler == SIG_DFL                          ? "default"
+	       : handler == SIG_IGN                        ? "ignore"
+	       : handler == SIG_HOLD                       ? "hold"
+	       : handler == SIG_ERR                        ? "error"
+	       : handler == on_signal                      ? "on_signal"
+	       : handler == (void (*)(int))(void *)on_info ? "on_info"
+							   : "unknown";
 }
 
 static void show_action(const char *when)
@@ -70,7 +70,7 @@ static void show_action(const char *when)
 	struct sigaction action;
 	must(sigaction(SIGPROF, NULL, &action) == 0, "sigaction");
 	say("%s: %s flags %#x mask %#llx restorer %d", when, name_of(action.sa_handler), action.sa_flags,
-	        (unsigned long long)mask_bits(&action.sa_mask), action.sa_restorer != NULL);
+		(unsigned long long)mask_bits(&action.sa_mask), action.sa_restorer != NULL);
 }
 
 static void show_mask(const char *when)
@@ -284,7 +284,8 @@ static void own_itimer_default(void)
 
 static void own_timer(void)
 {
-	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF, .sigev_value.sival_int = 1234};
+	struct sigevent event = {
+		.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF, .sigev_value.sival_int = 1234};
 	const struct itimerspec every = {{0, 10000000}, {0, 10000000}}, never = {{0, 0}, {0, 0}};
 	timer_t timer;
 	install(on_info, SA_RESTART);
@@ -463,7 +464,8 @@ static void descriptor(void)
 		burn(50);
 		struct pollfd ready = {fd, POLLIN, 0};
 		say("poll %d", poll(&ready, 1, 0));
-		say("read %zd signal %u code %d", read(fd, &info, sizeof info), info.ssi_signo, info.ssi_code);
+		say("read %zd signal %u code %d", read(fd, &info, sizeof info), info.ssi_signo,
+			info.ssi_code);
 		say("nothing: %zd", read(fd, &info, sizeof info));
 		show_mask("after");
 		close(fd);
@@ -579,9 +581,11 @@ static void execs_inherit(void)
 				block(i == 1 ? SIGPROF : 0);
 			burn(5);
 			if (how == 7) {
-				must(posix_spawn(&child, self, NULL, NULL, arguments, environ) == 0, "posix_spawn");
+				must(posix_spawn(&child, self, NULL, NULL, arguments, environ) == 0,
+					"posix_spawn");
 			} else if (how == 8) {
-				must(posix_spawnp(&child, self, NULL, NULL, arguments, environ) == 0, "posix_spawnp");
+				must(posix_spawnp(&child, self, NULL, NULL, arguments, environ) == 0,
+					"posix_spawnp");
 			} else {
 				child = how % 2 ? vfork() : fork();
 				if (!child) {
@@ -852,16 +856,18 @@ int main(int argc, char **argv)
 		print_self();
 		return 3;
 	}
-	static const struct torture cases[] = {{"queries", queries}, {"old_masks", old_masks}, {"raised", raised},
-	        {"raised_default", raised_default}, {"killed_default", killed_default},
-	        {"raised_ignored", raised_ignored}, {"once", once}, {"nested", nested}, {"own_itimer", own_itimer},
-	        {"own_itimer_default", own_itimer_default}, {"own_timer", own_timer}, {"blocked_alone", blocked_alone},
-	        {"blocked_all", blocked_all}, {"blocked_all_default", blocked_all_default},
-	        {"blocks_told_apart", blocks_told_apart}, {"waited", waited}, {"signal_thread", signal_thread},
-	        {"descriptor", descriptor}, {"suspended", suspended}, {"threads_inherit", threads_inherit},
-	        {"forks_inherit", forks_inherit}, {"execs_inherit", execs_inherit}, {"failed_exec", failed_exec},
-	        {"vfork_tidies", vfork_tidies}, {"jumps", jumps}, {"jumps_by_itimer", jumps_by_itimer},
-	        {"jumps_over_masks", jumps_over_masks}, {"contexts", contexts}, {"stacks", stacks},
-	        {"interrupted", interrupted}, {"aimed", aimed}, {"handler_changes_mask", handler_changes_mask}, {0}};
+	static const struct torture cases[] = {{"queries", queries}, {"old_masks", old_masks},
+		{"raised", raised}, {"raised_default", raised_default}, {"killed_default", killed_default},
+		{"raised_ignored", raised_ignored}, {"once", once}, {"nested", nested},
+		{"own_itimer", own_itimer}, {"own_itimer_default", own_itimer_default},
+		{"own_timer", own_timer}, {"blocked_alone", blocked_alone}, {"blocked_all", blocked_all},
+		{"blocked_all_default", blocked_all_default}, {"blocks_told_apart", blocks_told_apart},
+		{"waited", waited}, {"signal_thread", signal_thread}, {"descriptor", descriptor},
+		{"suspended", suspended}, {"threads_inherit", threads_inherit},
+		{"forks_inherit", forks_inherit}, {"execs_inherit", execs_inherit},
+		{"failed_exec", failed_exec}, {"vfork_tidies", vfork_tidies}, {"jumps", jumps},
+		{"jumps_by_itimer", jumps_by_itimer}, {"jumps_over_masks", jumps_over_masks},
+		{"contexts", contexts}, {"stacks", stacks}, {"interrupted", interrupted}, {"aimed", aimed},
+		{"handler_changes_mask", handler_changes_mask}, {0}};
 	return run_torture(cases, argc, argv);
 }
