@@ -12,8 +12,8 @@
 struct dp_table_image { /* what dp_table_compile() makes; bytes is malloc'd and the caller's */
 	void *bytes;
 	size_t size;
-	uint64_t origin;   /* ELF virtual address of the table's offset 0 */
-	uint64_t end;      /* end of the code it speaks of, ELF virtual address */
+	uint64_t origin; /* ELF virtual address of the table's offset 0 */
+	uint64_t end;    /* end of the code it speaks of, ELF virtual address */
 	uint32_t rows, complex_rows, fdes, bad_fdes;
 };
 
@@ -32,7 +32,7 @@ struct dp_finish_module {
 
 struct dp_finish_input {
 	struct dp_registers registers;
-	uint64_t stack_address;  /* of stack[0] in the host */
+	uint64_t stack_address; /* of stack[0] in the host */
 	const uint8_t *stack;
 	size_t stack_size;
 	/* The module with this code address, or NULL. Pointers must stay valid while the finisher lives. */
@@ -49,7 +49,7 @@ void dp_finisher_free(struct dp_finisher *finisher);
 /* Walks with libunwind from input->registers over the copied stack. Returns frames written (>= 1); *stop says
  * why it ended: DP_STOP_END, DP_STOP_TRUNCATED, DP_STOP_BAD_MEMORY (the copy ended before the stack did),
  * DP_STOP_NO_MAP or DP_STOP_NO_CFI. */
-int dp_finish(struct dp_finisher *finisher, const struct dp_finish_input *input, struct dp_frame *frames, int max,
-        enum dp_stop *stop);
+int dp_finish(struct dp_finisher *finisher, const struct dp_finish_input *input, struct dp_frame *frames,
+	int max, enum dp_stop *stop);
 
 #endif

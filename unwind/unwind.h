@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The native walk inside the handler.
  *
- * A table is what remains of one object's .eh_frame: sorted rows {offset, rule}, at most 8 bytes each, compiled
- * by the agent once per build-id, in a sealed memfd that every host maps read-only. A code map is one host's
- * sorted list of code ranges with their tables: immutable once published. A rule cache remembers the rule of
- * code addresses seen before. */
+ * A table is what remains of one object's .eh_frame: sorted rows {offset, rule}, at most 8 bytes each,
+ * compiled by the agent once per build-id, in a sealed memfd that every host maps read-only. A code map is
+ * one host's sorted list of code ranges with their tables: immutable once published. A rule cache remembers
+ * the rule of code addresses seen before. */
 #ifndef DEEPPROF_UNWIND_UNWIND_H
 #define DEEPPROF_UNWIND_UNWIND_H
 
 #include "base/frame.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct dp_table; /* unwind/table.h */
@@ -23,10 +24,12 @@ struct dp_code_range {
 };
 
 enum dp_code_flag {
-	DP_CODE_PENDING = 1, /* an object whose table has not come yet: stop with DP_STOP_PENDING, never guess */
+	DP_CODE_PENDING =
+		1, /* an object whose table has not come yet: stop with DP_STOP_PENDING, never guess */
 };
 
-/* Ranges are sorted and do not overlap. generation is never 0 and differs between any two maps of a process. */
+/* Ranges are sorted and do not overlap. generation is never 0 and differs between any two maps of a process.
+ */
 struct dp_code_map {
 	uint32_t generation, count;
 	struct dp_code_range ranges[];
@@ -35,15 +38,18 @@ struct dp_code_map {
 /* One entry per code address, direct mapped. Zeroed memory is an empty cache. One user at a time. */
 enum { DP_RULE_CACHE_SIZE = 1024 };
 struct dp_rule_cache_entry {
-	uint64_t key;  /* code address and map generation, folded; see unwind_signal.c */
-	uint64_t rule;
+	uint64_t key;  /* the code address looked up */
+	uint64_t rule; /* the map's generation in the high half: a cache outlives its maps; the rule in the
+			  low half */
 };
 struct dp_rule_cache {
 	struct dp_rule_cache_entry entries[DP_RULE_CACHE_SIZE];
 };
 
 /* A piece of stack that may be read: host addresses [low, high), found at address + shift (0 for the stack
- * itself, else the distance to a copy of it). */
+ * itself, else the distance to a copy of it). The range with the interrupted stack pointer must begin at
+ * least 128 bytes below it: on x86-64 a function that has just popped its frame still has words in the red
+ * zone. */
 struct dp_stack_range {
 	uintptr_t low, high;
 	ptrdiff_t shift;
@@ -66,16 +72,20 @@ enum dp_stop {
 };
 
 struct dp_walk {
-	struct dp_registers registers; /* in: at the tick. out: where the walk stopped (pc, sp and fp are valid) */
+	/* in: at the tick, or where another reader handed the walk back. out: those of the last frame
+	 * written, as far as a walk knows them (pc, sp and fp). */
+	struct dp_registers registers;
 	struct dp_stack_view stack;
-	enum dp_stop stop; /* out */
+	bool is_caller;         /* in, out: registers' pc is a return address; false at a tick */
+	uintptr_t place_origin; /* in: what places count from; 0 means registers' stack pointer */
+	enum dp_stop stop;      /* out */
 };
 
 /* Walks from walk->registers outward; writes at most max frames, leaf first, and returns how many (at least 1
  * when max > 0: the leaf). Signal context: no call, no syscall, no TLS; reads the map, its tables and
  * walk->stack alone. map may be NULL (then only frame pointers and the leaf). cache may be NULL. */
 int dp_unwind(const struct dp_code_map *map, struct dp_rule_cache *cache, struct dp_walk *walk,
-        struct dp_frame *frames, int max);
+	struct dp_frame *frames, int max);
 
 /* Is this memory a table we may walk? Checks magic, version, architecture and that every index stays inside
  * size: a hostile table may give wrong frames, never a read outside. Any context. */

@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The profile builder: every table deduplicated by a hash with a full compare behind it. */
+#include "base/profile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Open addressing; entries hold index + 1 in their table, 0 is free. Outside the arena: rebuilt when it grows. */
+struct index {
+	uint32_t *slots;
+	uint32_t size, count;
+};
+
+struct strings {
+	const char **at;
+	uint32_t count, capacity;
+};
+
+struct dp_profile_index {
+	struct index strings, mappings, functions, locations, samples;
+	struct strings texts;
+	int32_t overflow_location;
+	uint32_t overflow_sample; /* index + 1; 0: none reserved */
+};
+
+/* ---- hashing ---- */
+
+static uint64_t hash_bytes(const void *bytes, size_t size)
+{
+	const uint8_t *b = bytes;
+	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ size;
+	while (size--)
+		hash = (hash ^ *b++) * UINT64_C(0x100000001b3);
+	return hash ^ hash >> 32;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 29;
+}
+
+typedef bool (*is_equal_fn)(const struct dp_profile *profile, uint32_t index, const void *key);
+typedef uint64_t (*hash_fn)(const struct dp_profile *profile, uint32_t index);
+
+static bool index_grow(struct index *index, const struct dp_profile *profile, hash_fn hash)
+{
+	const uint32_t size = index->size ? index->size * 2 : 256;
+	uint32_t *slots = calloc(size, sizeof *slots);
+	if (!slots)
+		return false;
+	for (uint32_t i = 0; i < index->size; i++) {
+		if (!index->slots[i])
+			continue;
+		uint32_t at = (uint32_t)hash(profile, index->slots[i] - 1) & (size - 1);
+		while (slots[at])
+			at = (at + 1) & (size - 1);
+		slots[at] = index->slots[i];
+	}
+	free(index->slots);
+	index->slots = slots;
+	index->size = size;
+	return true;
+}
+
+/* The slot of the equal entry, or the free one where it would be. NULL: no memory. */
+static uint32_t *index_find(struct index *index, const struct dp_profile *profile, hash_fn hash, uint64_t wanted,
+        is_equal_fn is_equal, const void *key)
+{
+	if (index->count * 2 >= index->size && !index_grow(index, profile, hash))
+		return NULL;
+	uint32_t at = (uint32_t)wanted & (index->size - 1);
+	while (index->slots[at] && !is_equal(profile, index->slots[at] - 1, key))
+		at = (at + 1) & (index->size - 1);
+	return &index->slots[at];
+}
+
+/* ---- tables in the arena ---- */
+
+static bool table_grow(struct dp_profile *profile, void **at, uint32_t count, uint32_t *capacity, size_t size)
+{
+	if (count < *capacity)
+		return true;
+	const uint32_t more = *capacity ? *capacity * 2 : 32;
+	void *memory = dp_arena_alloc(&profile->arena, more * size);
+	if (!memory)
+		return false;
+	if (count)
+		memcpy(memory, *at, count * size);
+	*at = memory;
+	*capacity = more;
+	return true;
+}
+
+/* Room for one more entry? */
+#define GROW(profile, table)                                                                                  \
+	table_grow((profile), (void **)&(table).at, (table).count, &(table).capacity, sizeof *(table).at)
+
+/* ---- strings ---- */
+
+/* Length of the valid UTF-8 sequence at text, 0 when there is none. RFC 3629. */
+static size_t utf8_length(const uint8_t *text, size_t left)
+{
+	const uint8_t lead = text[0];
+	size_t size = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+	if (!size || size > left)
+		return 0;
+	for (size_t i = 1; i < size; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	if ((lead == 0xe0 && text[1] < 0xa0) || (lead == 0xed && text[1] >= 0xa0) || (lead == 0xf0 && text[1] < 0x90) ||
+	        (lead == 0xf4 && text[1] >= 0x90))
+		return 0;
+	return size;
+}
+
+/* A copy whose bad bytes are U+FFFD; NUL bytes count as bad. */
+static char *clean_copy(struct dp_arena *arena, const char *text, size_t size, size_t *clean_size)
+{
+	const uint8_t *from = (const uint8_t *)text;
+	size_t bad = 0;
+	for (size_t i = 0, step; i < size; i += step) {
+		step = from[i] ? utf8_length(from + i, size - i) : 0;
+		bad += !step;
+		step += !step;
+	}
+	char *copy = dp_arena_alloc(arena, size + 2 * bad + 1);
+	size_t at = 0;
+	for (size_t i = 0, step; copy && i < size; i += step) {
+		step = from[i] ? utf8_length(from + i, size - i) : 0;
+		if (step) {
+			memcpy(copy + at, from + i, step);
+			at += step;
+		} else {
+			memcpy(copy + at, "\xef\xbf\xbd", 3);
+			at += 3;
+			step = 1;
+		}
+	}
+	*clean_size = at;
+	return copy;
+}
+
+static bool is_clean(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size;) {
+		const size_t step = text[i] ? utf8_length((const uint8_t *)text + i, size - i) : 0;
+		if (!step)
+			return false;
+		i += step;
+	}
+	return true;
+}
+
+struct string_key {
+	const char *text;
+	size_t size;
+};
+
+static bool string_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
+{
+	const struct string_key *wanted = key;
+	const char *text = profile->index->texts.at[index];
+	return !strncmp(text, wanted->text, wanted->size) && !text[wanted->size];
+}
+
+static uint64_t string_hash(const struct dp_profile *profile, uint32_t index)
+{
+	const char *text = profile->index->texts.at[index];
+	return hash_bytes(text, strlen(text));
+}
+
+const char *dp_profile_string(struct dp_profile *profile, const char *text, size_t size)
+{
+	struct dp_profile_index *index = profile->index;
+	char *copy = NULL;
+	if (!is_clean(text, size)) {
+		text = copy = clean_copy(&profile->arena, text, size, &size);
+		if (!copy)
+			return NULL;
+	}
+	const struct string_key key = {text, size};
+	uint32_t *slot =
+	        index_find(&index->strings, profile, string_hash, hash_bytes(text, size), string_is_equal, &key);
+	if (!slot)
+		return NULL;
+	if (*slot)
+		return index->texts.at[*slot - 1];
+	if (!copy)
+		copy = dp_arena_copy(&profile->arena, text, size);
+	if (!copy || !GROW(profile, index->texts))
+		return NULL;
+	index->texts.at[index->texts.count++] = copy;
+	*slot = index->texts.count;
+	index->strings.count++;
+	return copy;
+}
+
+const char *dp_profile_text(struct dp_profile *profile, const char *text)
+{
+	return dp_profile_string(profile, text ? text : "", text ? strlen(text) : 0);
+}
+
+/* ---- mappings, functions, locations ---- */
+
+/* Foreign strings become ours, so that equal text is an equal pointer. */
+static bool own(struct dp_profile *profile, const char **text)
+{
+	*text = dp_profile_text(profile, *text);
+	return *text != NULL;
+}
+
+static uint64_t mapping_key_hash(const struct dp_mapping *m)
+{
+	return mix((uintptr_t)m->path, (uintptr_t)m->build_id);
+}
+
+static uint64_t mapping_hash(const struct dp_profile *profile, uint32_t index)
+{
+	return mapping_key_hash(&profile->mappings.at[index]);
+}
+
+static bool mapping_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
+{
+	const struct dp_mapping *one = &profile->mappings.at[index], *other = key;
+	return one->path == other->path && one->build_id == other->build_id;
+}
+
+int dp_profile_mapping(struct dp_profile *profile, const struct dp_mapping *mapping)
+{
+	struct dp_mapping wanted = *mapping;
+	if (!own(profile, &wanted.path) || !own(profile, &wanted.build_id))
+		return -ENOMEM;
+	uint32_t *slot = index_find(&profile->index->mappings, profile, mapping_hash, mapping_key_hash(&wanted),
+	        mapping_is_equal, &wanted);
+	if (!slot)
+		return -ENOMEM;
+	if (*slot)
+		return (int)*slot - 1;
+	if (!GROW(profile, profile->mappings))
+		return -ENOMEM;
+	profile->mappings.at[profile->mappings.count++] = wanted;
+	*slot = profile->mappings.count;
+	profile->index->mappings.count++;
+	return (int)*slot - 1;
+}
+
+static uint64_t function_key_hash(const struct dp_function *f)
+{
+	return mix(mix(mix((uintptr_t)f->name, (uintptr_t)f->system_name), (uintptr_t)f->file), f->start_line);
+}
+
+static uint64_t function_hash(const struct dp_profile *profile, uint32_t index)
+{
+	return function_key_hash(&profile->functions.at[index]);
+}
+
+static bool function_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
+{
+	const struct dp_function *one = &profile->functions.at[index], *other = key;
+	return one->name == other->name && one->system_name == other->system_name && one->file == other->file &&
+	       one->start_line == other->start_line;
+}
+
+int dp_profile_function(struct dp_profile *profile, const struct dp_function *function)
+{
+	struct dp_function wanted = *function;
+	if (!own(profile, &wanted.name) || !own(profile, &wanted.system_name) || !own(profile, &wanted.file))
+		return -ENOMEM;
+	uint32_t *slot = index_find(&profile->index->functions, profile, function_hash, function_key_hash(&wanted),
+	        function_is_equal, &wanted);
+	if (!slot)
+		return -ENOMEM;
+	if (*slot)
+		return (int)*slot - 1;
+	if (!GROW(profile, profile->functions))
+		return -ENOMEM;
+	profile->functions.at[profile->functions.count++] = wanted;
+	*slot = profile->functions.count;
+	profile->index->functions.count++;
+	return (int)*slot - 1;
+}
+
+static uint64_t location_key_hash(const struct dp_location *l)
+{
+	uint64_t hash = mix(mix(mix((uint32_t)l->mapping, l->runtime), l->address), l->line_count);
+	for (uint32_t i = 0; i < l->line_count; i++)
+		hash = mix(hash, (uint64_t)(uint32_t)l->lines[i].function << 32 | l->lines[i].line);
+	return hash;
+}
+
+static uint64_t location_hash(const struct dp_profile *profile, uint32_t index)
+{
+	return location_key_hash(&profile->locations.at[index]);
+}
+
+static bool location_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
+{
+	const struct dp_location *one = &profile->locations.at[index], *other = key;
+	if (one->mapping != other->mapping || one->runtime != other->runtime || one->address != other->address ||
+	        one->line_count != other->line_count)
+		return false;
+	for (uint32_t i = 0; i < one->line_count; i++)
+		if (one->lines[i].function != other->lines[i].function || one->lines[i].line != other->lines[i].line)
+			return false;
+	return true;
+}
+
+int dp_profile_location(struct dp_profile *profile, const struct dp_location *location)
+{
+	uint32_t *slot = index_find(&profile->index->locations, profile, location_hash, location_key_hash(location),
+	        location_is_equal, location);
+	if (!slot)
+		return -ENOMEM;
+	if (*slot)
+		return (int)*slot - 1;
+	struct dp_line *lines = NULL;
+	if (location->line_count) {
+		lines = dp_arena_alloc(&profile->arena, location->line_count * sizeof *lines);
+		if (!lines)
+			return -ENOMEM;
+		memcpy(lines, location->lines, location->line_count * sizeof *lines);
+	}
+	if (!GROW(profile, profile->locations))
+		return -ENOMEM;
+	struct dp_location *added = &profile->locations.at[profile->locations.count++];
+	*added = *location;
+	added->lines = lines;
+	*slot = profile->locations.count;
+	profile->index->locations.count++;
+	return (int)*slot - 1;
+}
+
+/* ---- samples ---- */
+
+static uint64_t sample_key_hash(const struct dp_profile_sample *s)
+{
+	uint64_t hash = mix(s->location_count, s->label_count);
+	for (uint32_t i = 0; i < s->location_count; i++)
+		hash = mix(hash, (uint32_t)s->locations[i]);
+	for (uint32_t i = 0; i < s->label_count; i++)
+		hash = mix(mix(mix(hash, (uintptr_t)s->labels[i].key), (uintptr_t)s->labels[i].text),
+		        (uint64_t)s->labels[i].number);
+	return hash;
+}
+
+static uint64_t sample_hash(const struct dp_profile *profile, uint32_t index)
+{
+	return sample_key_hash(&profile->samples.at[index]);
+}
+
+static bool sample_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
+{
+	const struct dp_profile_sample *one = &profile->samples.at[index], *other = key;
+	if (one->location_count != other->location_count || one->label_count != other->label_count)
+		return false;
+	if (memcmp(one->locations, other->locations, one->location_count * sizeof *one->locations) != 0)
+		return false;
+	for (uint32_t i = 0; i < one->label_count; i++)
+		if (one->labels[i].key != other->labels[i].key || one->labels[i].text != other->labels[i].text ||
+		        one->labels[i].number != other->labels[i].number || one->labels[i].unit != other->labels[i].unit)
+			return false;
+	return true;
+}
+
+static void add_values(struct dp_profile *profile, uint32_t sample, const int64_t *values)
+{
+	for (uint32_t i = 0; i < DP_PROFILE_VALUES; i++)
+		profile->samples.at[sample].values[i] += values[i];
+}
+
+static int compare_labels(const void *one, const void *other)
+{
+	return strcmp(((const struct dp_label *)one)->key, ((const struct dp_label *)other)->key);
+}
+
+/* Room for one more and still one for the overflow sample. */
+static bool grow_samples(struct dp_profile *profile)
+{
+	profile->samples.count++;
+	const bool has_room = GROW(profile, profile->samples);
+	profile->samples.count--;
+	return has_room;
+}
+
+/* Adds the entry, or says -ENOMEM with nothing changed that matters. */
+static int add_sample(struct dp_profile *profile, const struct dp_profile_sample *sample)
+{
+	struct dp_label labels[16];
+	struct dp_profile_sample wanted = *sample;
+	if (sample->label_count > sizeof labels / sizeof labels[0])
+		return -EINVAL;
+	for (uint32_t i = 0; i < sample->label_count; i++) {
+		labels[i] = sample->labels[i];
+		if (!own(profile, &labels[i].key) || !own(profile, &labels[i].unit) ||
+		        (labels[i].text && !own(profile, &labels[i].text)))
+			return -ENOMEM;
+	}
+	qsort(labels, sample->label_count, sizeof labels[0], compare_labels);
+	wanted.labels = labels;
+	uint32_t *slot = index_find(&profile->index->samples, profile, sample_hash, sample_key_hash(&wanted),
+	        sample_is_equal, &wanted);
+	if (!slot)
+		return -ENOMEM;
+	if (*slot) {
+		add_values(profile, *slot - 1, sample->values);
+		return 0;
+	}
+	int32_t *locations = dp_arena_alloc(&profile->arena, (sample->location_count + 1) * sizeof *locations);
+	struct dp_label *kept = dp_arena_alloc(&profile->arena, (sample->label_count + 1) * sizeof *kept);
+	if (!locations || !kept || !grow_samples(profile))
+		return -ENOMEM;
+	memcpy(locations, sample->locations, sample->location_count * sizeof *locations);
+	memcpy(kept, labels, sample->label_count * sizeof *kept);
+	wanted.locations = locations;
+	wanted.labels = kept;
+	profile->samples.at[profile->samples.count++] = wanted;
+	*slot = profile->samples.count;
+	profile->index->samples.count++;
+	return 0;
+}
+
+/* Made while there is room: the place where weight goes that found none. */
+static int reserve_overflow(struct dp_profile *profile)
+{
+	const struct dp_function function = {"[overflow]", "[overflow]", "", 0};
+	struct dp_line line = {dp_profile_function(profile, &function), 0};
+	const struct dp_location location = {.mapping = DP_NO_INDEX, .lines = &line, .line_count = 1};
+	const int index = line.function < 0 ? line.function : dp_profile_location(profile, &location);
+	if (index < 0 || !GROW(profile, profile->samples))
+		return -ENOMEM;
+	profile->index->overflow_location = index;
+	return 0;
+}
+
+int dp_profile_sample(struct dp_profile *profile, const struct dp_profile_sample *sample)
+{
+	const int error = add_sample(profile, sample);
+	if (error != -ENOMEM)
+		return error;
+	struct dp_profile_index *index = profile->index;
+	profile->losses[DP_DROP_TABLE_FULL].count += 1;
+	if (!index->overflow_sample) {
+		const struct dp_profile_sample overflow = {
+		        .locations = &index->overflow_location, .location_count = 1};
+		profile->samples.at[profile->samples.count++] = overflow;
+		index->overflow_sample = profile->samples.count;
+	}
+	add_values(profile, index->overflow_sample - 1, sample->values);
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+int dp_profile_add_type(struct dp_profile *profile, const char *type, const char *unit)
+{
+	struct dp_value_type added = {type, unit};
+	if (profile->types.count == DP_PROFILE_VALUES)
+		return -ENOSPC;
+	if (!own(profile, &added.type) || !own(profile, &added.unit) || !GROW(profile, profile->types))
+		return -ENOMEM;
+	profile->types.at[profile->types.count++] = added;
+	return 0;
+}
+
+int dp_profile_add_comment(struct dp_profile *profile, const char *text)
+{
+	const char *comment = dp_profile_text(profile, text);
+	for (uint32_t i = 0; comment && i < profile->comments.count; i++)
+		if (profile->comments.at[i] == comment)
+			return 0;
+	if (!comment || !GROW(profile, profile->comments))
+		return -ENOMEM;
+	profile->comments.at[profile->comments.count++] = comment;
+	return 0;
+}
+
+int dp_profile_add_identity(struct dp_profile *profile, const char *key, const char *value)
+{
+	struct dp_pair pair = {key, value};
+	if (!own(profile, &pair.key) || !own(profile, &pair.value))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < profile->identity.count; i++)
+		if (profile->identity.at[i].key == pair.key) {
+			profile->identity.at[i].value = pair.value;
+			return 0;
+		}
+	if (!GROW(profile, profile->identity))
+		return -ENOMEM;
+	profile->identity.at[profile->identity.count++] = pair;
+	return 0;
+}
+
+static int merge_location(struct dp_profile *into, const struct dp_profile *from, const struct dp_location *location)
+{
+	struct dp_line lines[256];
+	struct dp_location copy = *location;
+	if (location->line_count > sizeof lines / sizeof lines[0])
+		return -EINVAL;
+	if (location->mapping >= 0)
+		copy.mapping = dp_profile_mapping(into, &from->mappings.at[location->mapping]);
+	if (copy.mapping < 0 && location->mapping >= 0)
+		return copy.mapping;
+	for (uint32_t i = 0; i < location->line_count; i++) {
+		lines[i].function = dp_profile_function(into, &from->functions.at[location->lines[i].function]);
+		lines[i].line = location->lines[i].line;
+		if (lines[i].function < 0)
+			return lines[i].function;
+	}
+	copy.lines = lines;
+	return dp_profile_location(into, &copy);
+}
+
+static bool has_same_types(const struct dp_profile *one, const struct dp_profile *other)
+{
+	if (one->types.count != other->types.count)
+		return false;
+	for (uint32_t i = 0; i < one->types.count; i++)
+		if (strcmp(one->types.at[i].type, other->types.at[i].type) != 0 ||
+		        strcmp(one->types.at[i].unit, other->types.at[i].unit) != 0)
+			return false;
+	return true;
+}
+
+static void merge_times(struct dp_profile *into, const struct dp_profile *from)
+{
+	const int64_t into_end = into->time_ns + into->duration_ns, from_end = from->time_ns + from->duration_ns;
+	if (!into->time_ns || (from->time_ns && from->time_ns < into->time_ns))
+		into->time_ns = from->time_ns;
+	into->duration_ns = (into_end > from_end ? into_end : from_end) - into->time_ns;
+	if (!into->period) {
+		into->period = from->period;
+		into->period_type = (struct dp_value_type){dp_profile_text(into, from->period_type.type),
+		        dp_profile_text(into, from->period_type.unit)};
+	}
+}
+
+int dp_profile_merge(struct dp_profile *into, const struct dp_profile *from)
+{
+	if (!into->types.count)
+		for (uint32_t i = 0; i < from->types.count; i++)
+			dp_profile_add_type(into, from->types.at[i].type, from->types.at[i].unit);
+	if (!has_same_types(into, from))
+		return -EINVAL;
+	int32_t *moved = malloc((from->locations.count + 1) * sizeof *moved);
+	if (!moved)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < from->locations.count; i++) {
+		moved[i] = merge_location(into, from, &from->locations.at[i]);
+		if (moved[i] < 0)
+			moved[i] = into->index->overflow_location;
+	}
+	int error = 0;
+	for (uint32_t i = 0; i < from->samples.count && !error; i++) {
+		struct dp_profile_sample sample = from->samples.at[i];
+		int32_t *locations = malloc((sample.location_count + 1) * sizeof *locations);
+		if (!locations) {
+			error = -ENOMEM;
+			break;
+		}
+		for (uint32_t j = 0; j < sample.location_count; j++)
+			locations[j] = moved[sample.locations[j]];
+		sample.locations = locations;
+		error = dp_profile_sample(into, &sample);
+		free(locations);
+	}
+	free(moved);
+	merge_times(into, from);
+	for (uint32_t i = 0; i < from->comments.count; i++)
+		dp_profile_add_comment(into, from->comments.at[i]);
+	for (uint32_t i = 0; i < from->identity.count; i++)
+		dp_profile_add_identity(into, from->identity.at[i].key, from->identity.at[i].value);
+	for (int i = 0; i < DP_DROP_COUNT; i++) {
+		into->losses[i].count += from->losses[i].count;
+		into->losses[i].weight_ns += from->losses[i].weight_ns;
+	}
+	return error;
+}
+
+struct dp_profile *dp_profile_new(enum dp_profile_kind kind, size_t cap_bytes)
+{
+	struct dp_profile *profile = calloc(1, sizeof *profile);
+	if (!profile)
+		return NULL;
+	profile->kind = kind;
+	dp_arena_init(&profile->arena, cap_bytes);
+	profile->index = calloc(1, sizeof *profile->index);
+	if (!profile->index || reserve_overflow(profile) != 0) {
+		dp_profile_free(profile);
+		return NULL;
+	}
+	profile->period_type = (struct dp_value_type){dp_profile_text(profile, ""), dp_profile_text(profile, "")};
+	return profile;
+}
+
+void dp_profile_free(struct dp_profile *profile)
+{
+	if (!profile)
+		return;
+	if (profile->index) {
+		free(profile->index->strings.slots);
+		free(profile->index->mappings.slots);
+		free(profile->index->functions.slots);
+		free(profile->index->locations.slots);
+		free(profile->index->samples.slots);
+		free(profile->index);
+	}
+	dp_arena_fini(&profile->arena);
+	free(profile);
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * deepprof run: a program and all its children, served by an agent of this run alone; at the end a summary and one
+ * flame graph. */
+#include "cli/cli.h"
+
+#include "base/log.h"
+#include "base/region.h"
+#include "base/rendezvous.h"
+#include "base/settings.h"
+#include "export/export.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { AGENT_START_MS = 5000, FINISH_MS = 120000, PROGRESS_AFTER_MS = 1000, PROGRESS_EVERY_MS = 500, TOP = 12 };
+
+struct run {
+	struct dp_settings settings;
+	char library[PATH_MAX], agent[PATH_MAX];
+	char socket_name[64];
+	char directory[64], profile[96]; /* where the agent writes the merged profile */
+	pid_t agent_pid, command_pid;
+	uint64_t start_ms;
+	bool shows_progress, has_progress;
+};
+
+static volatile sig_atomic_t forward_to;
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void say(void *context, const char *line)
+{
+	(void)context;
+	fprintf(stderr, "deepprof: %s\n", line);
+}
+
+static const struct dp_settings_listener listener = {say, NULL};
+
+/* ---- our own files ---- */
+
+static bool try_path(char *path, const char *directory, const char *rest)
+{
+	return (size_t)snprintf(path, PATH_MAX, "%s/%s", directory, rest) < PATH_MAX && access(path, R_OK) == 0;
+}
+
+static int find_files(struct run *run)
+{
+	static const char *const places[] = {".", "../lib", "../lib/x86_64-linux-gnu", "../lib/aarch64-linux-gnu", "../lib64"};
+	char self[PATH_MAX], rest[128];
+	const ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (size <= 0)
+		return -ENOENT;
+	self[size] = 0;
+	*strrchr(self, '/') = 0;
+	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+		snprintf(rest, sizeof rest, "%s/libdeepprof.so", places[i]);
+		if (!try_path(run->library, self, rest))
+			continue;
+		char *resolved = realpath(run->library, NULL);
+		if (resolved) {
+			snprintf(run->library, sizeof run->library, "%s", resolved);
+			free(resolved);
+		}
+		snprintf(rest, sizeof rest, "%s/deepprof/deepprof-agent", places[i]);
+		if (try_path(run->agent, self, rest))
+			return 0;
+		snprintf(rest, sizeof rest, "%s/deepprof-agent", places[i]);
+		if (try_path(run->agent, self, rest))
+			return 0;
+	}
+	fprintf(stderr, "deepprof: libdeepprof.so and deepprof-agent were not found beside %s or in ../lib of it\n", self);
+	return -ENOENT;
+}
+
+/* ---- the run's agent ---- */
+
+static int start_agent(struct run *run)
+{
+	uint64_t random = 0;
+	if (getrandom(&random, sizeof random, 0) != sizeof random)
+		return -EIO;
+	snprintf(run->socket_name, sizeof run->socket_name, "deepprof/run/%d/%016llx", getpid(),
+	        (unsigned long long)random);
+	const char *tmp = getenv("TMPDIR");
+	snprintf(run->directory, sizeof run->directory, "%.40s/deepprof-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	if (!mkdtemp(run->directory))
+		return -errno;
+	snprintf(run->profile, sizeof run->profile, "%s/run.pb.gz", run->directory);
+	run->agent_pid = fork();
+	if (run->agent_pid == 0) {
+		const int null = open("/dev/null", O_RDWR);
+		setsid();
+		dup2(null, 0);
+		dup2(null, 1);
+		execl(run->agent, "deepprof-agent", "--run", run->socket_name, "--output", run->profile, (char *)NULL);
+		_exit(127);
+	}
+	return run->agent_pid < 0 ? -errno : 0;
+}
+
+static int reach_agent(const struct run *run)
+{
+	struct sockaddr_un address;
+	const uint32_t length = dp_rendezvous_named(&address, run->socket_name);
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, length) == 0)
+		return fd;
+	const int error = errno;
+	if (fd >= 0)
+		close(fd);
+	return -error;
+}
+
+static int wait_for_agent(const struct run *run)
+{
+	const uint64_t from = now_ms();
+	int fd;
+	while ((fd = reach_agent(run)) < 0) {
+		if (now_ms() - from > AGENT_START_MS || waitpid(run->agent_pid, NULL, WNOHANG) != 0)
+			return fd;
+		poll(NULL, 0, 5);
+	}
+	close(fd);
+	return 0;
+}
+
+/* One question; size of the answer, or -errno. */
+static ssize_t ask(const struct run *run, enum dp_message_kind kind, char *answer, size_t size, int timeout_ms)
+{
+	const struct dp_message message = {.kind = kind, .version = DP_REGION_VERSION, .pid = getpid()};
+	const int fd = reach_agent(run);
+	if (fd < 0)
+		return fd;
+	struct pollfd readable = {fd, POLLIN, 0};
+	ssize_t got = -ETIME;
+	if (send(fd, &message, sizeof message, MSG_NOSIGNAL) < 0)
+		got = -errno;
+	else if (poll(&readable, 1, timeout_ms) == 1)
+		got = recv(fd, answer, size, 0);
+	close(fd);
+	return got;
+}
+
+/* ---- the command ---- */
+
+static void set_key(const struct dp_settings_key *key, const char *value)
+{
+	char name[64] = "DEEPPROF_";
+	size_t at = strlen(name);
+	for (const char *from = key->name; *from && at < sizeof name - 1; from++)
+		name[at++] = *from >= 'a' && *from <= 'z' ? (char)(*from - 32) : *from;
+	setenv(name, value, 1);
+}
+
+/* The settings of the command line become the children's environment: the flat form, key by key. */
+static void export_settings(const struct run *run)
+{
+	static char flat[DP_SETTINGS_FLAT_BYTES + 1];
+	const int size = dp_settings_write(&run->settings, flat, sizeof flat - 1, true);
+	if (size < 0)
+		return;
+	flat[size] = 0;
+	for (char *line = strtok(flat, "\n"); line; line = strtok(NULL, "\n")) {
+		char *equals = strchr(line, '=');
+		if (!equals)
+			continue;
+		*equals = 0;
+		for (int i = 0; i < DP_SETTINGS_KEYS; i++)
+			if (!strcmp(dp_settings_key_table()[i].name, line) && strcmp(line, "output") != 0)
+				set_key(&dp_settings_key_table()[i], equals + 1);
+	}
+}
+
+static void become_command(const struct run *run, char **command)
+{
+	char preload[2 * PATH_MAX];
+	const char *others = getenv("LD_PRELOAD");
+	snprintf(preload, sizeof preload, "%s%s%s", run->library, others && *others ? ":" : "", others ? others : "");
+	setenv("LD_PRELOAD", preload, 1);
+	setenv("DEEPPROF_RUN_SOCKET", run->socket_name, 1);
+	export_settings(run);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
+	execvp(command[0], command);
+	fprintf(stderr, "deepprof: cannot run %s: %s\n", command[0], strerror(errno));
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+static void on_signal(int signo)
+{
+	if (forward_to > 0)
+		kill((pid_t)forward_to, signo);
+}
+
+static void on_alarm(int signo)
+{
+	(void)signo;
+}
+
+static void show_progress(struct run *run)
+{
+	char answer[128];
+	unsigned long long samples, cpu_ns, losses;
+	unsigned processes;
+	const ssize_t size = ask(run, DP_MESSAGE_STATUS, answer, sizeof answer - 1, 200);
+	if (size <= 0)
+		return;
+	answer[size] = 0;
+	if (sscanf(answer, "%u %llu %llu %llu", &processes, &samples, &cpu_ns, &losses) != 4)
+		return;
+	run->has_progress = true;
+	fprintf(stderr, "\r\033[Kdeepprof: %.0f s, %u process%s, %llu samples, %.1f s of CPU time",
+	        (double)(now_ms() - run->start_ms) / 1000, processes, processes == 1 ? "" : "es", samples,
+	        (double)cpu_ns / 1e9);
+}
+
+static int wait_for_command(struct run *run)
+{
+	int status = 0;
+	for (;;) {
+		const pid_t pid = waitpid(run->command_pid, &status, 0);
+		if (pid == run->command_pid)
+			break;
+		if (pid < 0 && errno != EINTR)
+			return 1;
+		if (run->shows_progress && now_ms() - run->start_ms > PROGRESS_AFTER_MS)
+			show_progress(run);
+	}
+	if (run->has_progress)
+		fputs("\r\033[K", stderr);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int run_command(struct run *run, char **command)
+{
+	struct sigaction forward = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	run->start_ms = now_ms();
+	run->command_pid = fork();
+	if (run->command_pid < 0) {
+		fprintf(stderr, "deepprof: cannot fork: %s\n", strerror(errno));
+		return 1;
+	}
+	if (run->command_pid == 0)
+		become_command(run, command);
+	forward_to = run->command_pid;
+	signal(SIGINT, SIG_IGN); /* the terminal tells the command itself */
+	signal(SIGQUIT, SIG_IGN);
+	sigaction(SIGTERM, &forward, NULL);
+	sigaction(SIGHUP, &forward, NULL);
+	run->shows_progress = isatty(STDERR_FILENO);
+	timer_t timer;
+	if (run->shows_progress) {
+		struct sigaction tick = {.sa_handler = on_alarm};
+		const struct itimerspec every = {{0, PROGRESS_EVERY_MS * 1000000}, {PROGRESS_AFTER_MS / 1000, 0}};
+		sigaction(SIGALRM, &tick, NULL);
+		if (timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0)
+			timer_settime(timer, 0, &every, NULL);
+	}
+	return wait_for_command(run);
+}
+
+/* ---- the end ---- */
+
+static void write_output(const struct run *run, const char *pattern, const char *program, const struct dp_profile *profile)
+{
+	char path[PATH_MAX];
+	int error = dp_output_path(pattern, run->command_pid, program, profile->time_ns, path, sizeof path);
+	if (!error)
+		error = dp_output_write(path, profile);
+	if (error)
+		fprintf(stderr, "deepprof: cannot write %s: %s\n", error == -EINVAL ? pattern : path, strerror(-error));
+	else
+		fprintf(stderr, "deepprof: wrote %s\n", path);
+}
+
+static void summarise(const struct run *run, const char *command)
+{
+	struct dp_buffer text = {0};
+	struct dp_profile *profile = NULL;
+	const char *slash = strrchr(command, '/');
+	const char *program = slash ? slash + 1 : command;
+	const int error = dp_cli_read_profile(run->profile, &profile);
+	if (error) {
+		fprintf(stderr, "deepprof: the run's profile cannot be read: %s\n", strerror(-error));
+		return;
+	}
+	if (!profile->samples.count) {
+		fprintf(stderr,
+		        "deepprof: no samples: %s used less CPU time than one sampling period, or is a program that "
+		        "cannot be preloaded (deepprof doctor -- %s says which)\n",
+		        program, command);
+	} else {
+		if (dp_top_encode(profile, NULL, TOP, &text) == 0)
+			fprintf(stderr, "%.*s", (int)text.size, (const char *)text.bytes);
+		if (*run->settings.output) {
+			write_output(run, run->settings.output, program, profile);
+		} else {
+			write_output(run, "deepprof-%n-%p.pb.gz", program, profile);
+			write_output(run, "deepprof-%n-%p.html", program, profile);
+		}
+	}
+	dp_buffer_fini(&text);
+	dp_profile_free(profile);
+}
+
+static void finish(struct run *run, const char *command)
+{
+	char answer[16];
+	const ssize_t size = ask(run, DP_MESSAGE_FINISH, answer, sizeof answer, FINISH_MS);
+	if (size <= 0)
+		fprintf(stderr, "deepprof: the agent of this run is gone: no profile\n");
+	else
+		summarise(run, command);
+	kill(run->agent_pid, SIGKILL); /* it has nothing left to do */
+	waitpid(run->agent_pid, NULL, 0);
+	unlink(run->profile);
+	rmdir(run->directory);
+}
+
+/* ---- options ---- */
+
+static int usage(void)
+{
+	fputs("usage: deepprof run [OPTIONS] [--] CMD ARG...\n\nOPTIONS (each also a variable DEEPPROF_KEY):\n", stderr);
+	for (int i = 0; i < DP_SETTINGS_KEYS; i++) {
+		const struct dp_settings_key *key = &dp_settings_key_table()[i];
+		fprintf(stderr, "  --%-15s %-10s %s%s%s%s\n", key->name, key->form, key->meaning,
+		        *key->fallback ? " [" : "", key->fallback, *key->fallback ? "]" : "");
+	}
+	return 2;
+}
+
+/* The index of the command in argv, or -1 after having said what is wrong. */
+static int read_options(struct run *run, int argc, char **argv)
+{
+	int i = 1;
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		char key[64];
+		if (!strcmp(argv[i], "--"))
+			return i + 1;
+		const char *name = !strcmp(argv[i], "-o") ? "output" : argv[i] + 2;
+		if (argv[i][1] != '-' && strcmp(argv[i], "-o") != 0) {
+			fprintf(stderr, "deepprof: unknown option %s\n", argv[i]);
+			return -1;
+		}
+		const char *equals = strchr(name, '=');
+		snprintf(key, sizeof key, "%.*s", equals ? (int)(equals - name) : (int)strlen(name), name);
+		if (!equals && ++i == argc) {
+			fprintf(stderr, "deepprof: option --%s needs a value\n", key);
+			return -1;
+		}
+		if (dp_settings_set(&run->settings, key, equals ? equals + 1 : argv[i], DP_FROM_OPTION, &listener) != 0)
+			return -1;
+	}
+	return i;
+}
+
+int dp_cli_run(int argc, char **argv)
+{
+	static struct run run;
+	dp_settings_init(&run.settings);
+	const int command = read_options(&run, argc, argv);
+	if (command < 0)
+		return 2;
+	if (command >= argc)
+		return usage();
+	if (*run.settings.output && dp_format_of(run.settings.output) < 0) {
+		fprintf(stderr,
+		        "deepprof: output %s: the name must end in .pb.gz, .collapsed, .html or .speedscope.json\n",
+		        run.settings.output);
+		return 2;
+	}
+	if (find_files(&run) != 0)
+		return 1;
+	int error = start_agent(&run);
+	if (!error)
+		error = wait_for_agent(&run);
+	if (error) {
+		fprintf(stderr, "deepprof: the agent %s did not start: %s\n", run.agent, strerror(-error));
+		return 1;
+	}
+	const int status = run_command(&run, argv + command);
+	finish(&run, argv[command]);
+	return status;
+}
