@@ -38,6 +38,7 @@ struct dp_thread {
 	size_t stack_size;      /* as asked for */
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
+	bool is_apart;          /* the creator's dp_sigprof_is_apart */
 };
 
 struct dp_lane {
