@@ -73,7 +73,7 @@ static uint8_t rank_of(const Elf64_Sym *symbol)
 static uint64_t section_end(const struct dp_elf_file *file, const Elf64_Sym *symbol)
 {
 	Elf64_Shdr section;
-	if (symbol->st_shndx >= SHN_LORESERVE || !dp_elf_section(file, symbol->st_shndx, &section) ||
+	if (symbol->st_shndx >= SHN_LORESERVE || !dp_elf_file_section(file, symbol->st_shndx, &section) ||
 		symbol->st_value - section.sh_addr >= section.sh_size)
 		return symbol->st_value + 1;
 	return section.sh_addr + section.sh_size;
@@ -93,7 +93,7 @@ static int add_section(struct maker *maker, const struct dp_elf_file *file, cons
 	size_t size, text_size;
 	const uint8_t *symbols = dp_elf_section_bytes(file, section, &size);
 	if (!symbols || section->sh_entsize != sizeof symbol ||
-		!dp_elf_section(file, section->sh_link, &strings))
+		!dp_elf_file_section(file, section->sh_link, &strings))
 		return 0;
 	const uint8_t *texts = dp_elf_section_bytes(file, &strings, &text_size);
 	while (text_size && texts[text_size - 1])
