@@ -180,7 +180,7 @@ bool dp_elf_segment(const struct dp_elf_file *file, size_t index, Elf64_Phdr *se
 	       read_at(file, file->header.e_phoff + index * sizeof *segment, segment, sizeof *segment);
 }
 
-bool dp_elf_section(const struct dp_elf_file *file, size_t index, Elf64_Shdr *section)
+bool dp_elf_section_at(const struct dp_elf_file *file, size_t index, Elf64_Shdr *section)
 {
 	return index < file->section_count &&
 	       read_at(file, file->header.e_shoff + index * sizeof *section, section, sizeof *section);
@@ -197,10 +197,10 @@ bool dp_elf_find(const struct dp_elf_file *file, const char *name, Elf64_Shdr *s
 {
 	Elf64_Shdr names;
 	size_t size;
-	if (!file->section_names || !dp_elf_section(file, file->section_names, &names))
+	if (!file->section_names || !dp_elf_section_at(file, file->section_names, &names))
 		return false;
 	const uint8_t *texts = dp_elf_section_bytes(file, &names, &size);
-	for (size_t i = 1; dp_elf_section(file, i, section); i++) {
+	for (size_t i = 1; dp_elf_section_at(file, i, section); i++) {
 		const char *text = dp_elf_text(texts, size, section->sh_name);
 		if (text && !strcmp(text, name)) {
 			if (index)
@@ -213,7 +213,7 @@ bool dp_elf_find(const struct dp_elf_file *file, const char *name, Elf64_Shdr *s
 
 bool dp_elf_find_type(const struct dp_elf_file *file, uint32_t type, Elf64_Shdr *section)
 {
-	for (size_t i = 1; dp_elf_section(file, i, section); i++)
+	for (size_t i = 1; dp_elf_section_at(file, i, section); i++)
 		if (section->sh_type == type)
 			return true;
 	return false;

@@ -33,7 +33,7 @@ bool dp_elf_is_whole(const struct dp_elf_file *file);
 
 /* false: index out of range. */
 bool dp_elf_segment(const struct dp_elf_file *file, size_t index, Elf64_Phdr *segment);
-bool dp_elf_section(const struct dp_elf_file *file, size_t index, Elf64_Shdr *section);
+bool dp_elf_section_at(const struct dp_elf_file *file, size_t index, Elf64_Shdr *section);
 /* By name; *index may be NULL. */
 bool dp_elf_find(const struct dp_elf_file *file, const char *name, Elf64_Shdr *section, size_t *index);
 bool dp_elf_find_type(const struct dp_elf_file *file, uint32_t type, Elf64_Shdr *section);

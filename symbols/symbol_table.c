@@ -73,7 +73,7 @@ static uint8_t rank_of(const Elf64_Sym *symbol)
 static uint64_t section_end(const struct dp_elf_file *file, const Elf64_Sym *symbol)
 {
 	Elf64_Shdr section;
-	if (symbol->st_shndx >= SHN_LORESERVE || !dp_elf_section(file, symbol->st_shndx, &section) ||
+	if (symbol->st_shndx >= SHN_LORESERVE || !dp_elf_section_at(file, symbol->st_shndx, &section) ||
 		symbol->st_value - section.sh_addr >= section.sh_size)
 		return symbol->st_value + 1;
 	return section.sh_addr + section.sh_size;
@@ -93,7 +93,7 @@ static int add_section(struct maker *maker, const struct dp_elf_file *file, cons
 	size_t size, text_size;
 	const uint8_t *symbols = dp_elf_section_bytes(file, section, &size);
 	if (!symbols || section->sh_entsize != sizeof symbol ||
-		!dp_elf_section(file, section->sh_link, &strings))
+		!dp_elf_section_at(file, section->sh_link, &strings))
 		return 0;
 	const uint8_t *texts = dp_elf_section_bytes(file, &strings, &text_size);
 	while (text_size && texts[text_size - 1])
@@ -170,7 +170,7 @@ static size_t keep_best(struct raw *raws, size_t count)
 static void put(struct dp_symbol_table *table, uint64_t from, uint64_t to, uint32_t name)
 {
 	if (to > from)
-		table->functions[table->count++] = (struct dp_function){
+		table->functions[table->count++] = (struct dp_code_piece){
 			from, to - from > UINT32_MAX ? UINT32_MAX : (uint32_t)(to - from), name};
 }
 
@@ -217,7 +217,7 @@ static int finish(struct maker *maker)
 	if (!table->functions)
 		return -ENOMEM;
 	flatten(table, maker->raws, count);
-	struct dp_function *fitting = realloc(table->functions, (table->count + 1) * sizeof *fitting);
+	struct dp_code_piece *fitting = realloc(table->functions, (table->count + 1) * sizeof *fitting);
 	if (fitting)
 		table->functions = fitting;
 	return 0;
@@ -320,7 +320,7 @@ const char *dp_symbol_table_find(const struct dp_symbol_table *table, uint64_t a
 	}
 	if (!low)
 		return NULL;
-	const struct dp_function *function = &table->functions[low - 1];
+	const struct dp_code_piece *function = &table->functions[low - 1];
 	/* Padding behind a function is reached by return addresses of calls that do not return. */
 	return address - function->address < (uint64_t)function->size + PADDING_MOST
 		       ? text_at(table, function->name)
