@@ -23,6 +23,11 @@ struct dp_elf_file {
 
 /* 0, or -errno; -EBADMSG: not a 64-bit ELF file of this machine, or a damaged one. */
 int dp_elf_open(struct dp_elf_file *file, const char *path);
+/* path within root (NULL: /); links cannot lead out of it. */
+int dp_elf_open_under(struct dp_elf_file *file, const char *path, const char *root);
+/* A descriptor of a regular file, or -errno (-EBADMSG: not a regular one). Never waits on a pipe or device.
+ */
+int dp_open_under(const char *path, const char *root);
 /* The bytes must outlive the file. */
 int dp_elf_from_memory(struct dp_elf_file *file, const void *bytes, size_t size);
 /* Takes the bytes over: they are freed at the end, and here on an error. */

@@ -60,13 +60,11 @@ static bool add_raw(struct maker *maker, const struct raw *raw)
 	return true;
 }
 
+/* A size is worth most: a name without one is a label. Weak ones are the public names of libc (write, puts).
+ */
 static uint8_t rank_of(const Elf64_Sym *symbol)
 {
-	const uint8_t binding = ELF64_ST_BIND(symbol->st_info);
-	const uint8_t by_binding = binding == STB_GLOBAL || binding == STB_GNU_UNIQUE ? 0
-				   : binding == STB_WEAK                              ? 1
-										      : 2;
-	return (uint8_t)((symbol->st_size ? 0 : 4) + by_binding);
+	return (uint8_t)((symbol->st_size ? 0 : 2) + (ELF64_ST_BIND(symbol->st_info) == STB_LOCAL ? 1 : 0));
 }
 
 /* The end of the section that holds the symbol: as far as a symbol without size may reach. */
@@ -119,9 +117,13 @@ static int add_section(struct maker *maker, const struct dp_elf_file *file, cons
 	return 0;
 }
 
+/* What the linker or a library put before the name people call: malloc is __libc_malloc too. Mangled names
+ * start with one that says nothing, and the vDSO's own names are better than those they share with libc. */
 static size_t underscores(const char *name)
 {
-	return strspn(name, "_");
+	if (!strncmp(name, "__vdso_", 7) || !strncmp(name, "__kernel_", 9))
+		return 0;
+	return !strncmp(name, "_Z", 2) || !strncmp(name, "_R", 2) ? 1 : 1 + strspn(name, "_");
 }
 
 /* By address; of several names the one to keep first. */
