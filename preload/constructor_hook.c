@@ -138,7 +138,7 @@ __attribute__((constructor)) static void on_load(void)
 	dp_fork_init();
 	if (dp_sigprof_install(dp_on_tick) == 0) {
 		dp_host_arm();
-		dp_sigprof_thread_start();
+		dp_sigprof_thread_start(false);
 	}
 }
 

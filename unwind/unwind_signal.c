@@ -137,6 +137,14 @@ static int step_without_cfi(const struct dp_code_map *map, struct dp_walk *walk,
 	const bool may_be_nowhere = position->is_exact && rule == DP_RULE_NO_MAP;
 	int ret;
 
+	/* A call does not end in a hole: this address was pushed to begin there (makecontext, a thread's
+	 * start). */
+	if (rule == DP_RULE_GAP && !position->is_exact && map) {
+		const uint32_t here = rule_in_map(map, position->pc);
+
+		if (here != DP_RULE_GAP && here != DP_RULE_NO_MAP && here != DP_RULE_PENDING)
+			return DP_STOP_END;
+	}
 	if (may_be_nowhere && (position->pc < LOWEST_CODE || position->pc >> DP_ADDRESS_BITS))
 		return step_from_nowhere(map, walk, window, position, next, cfa);
 	ret = step_by_frame_pointer(window, position, failure, next, cfa);

@@ -178,6 +178,7 @@ function differenceColour(delta)
 }
 
 /* Search: a regular expression on function names, on objects after "obj:", on kinds after "kind:". */
+const literally = text => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 const matches = new Uint8Array(frameCount);
 let isSearching = false, isLiteral = false;
 function findMatches()
@@ -194,13 +195,13 @@ function findMatches()
 	isSearching = text !== '';
 	if (!isSearching)
 		return;
-	const flags = text === text.toLowerCase() ? 'iu' : 'u';
+	const flags = text === text.toLowerCase() ? 'i' : '';
 	let expression;
 	try {
 		expression = new RegExp(text, flags);
 	} catch (error) {
 		isLiteral = true;
-		expression = new RegExp(text.replace(/[\\^$.*+?()[\]{}|\/-]/g, c => c === '-' ? '\\x2d' : '\\' + c), flags);
+		expression = new RegExp(literally(text), flags);
 	}
 	for (let i = 0; i < frameCount; i++)
 		matches[i] = i > 0 && expression.test(where[i]) ? 1 : 0;
@@ -558,7 +559,7 @@ function drawTable()
 		const file = make('td', whereOf(row.frame).replace(/^.*\/(?=.)/, ''));
 		file.title = whereOf(row.frame);
 		line.append(name, make('td', shown(objects[row.frame])), file);
-		line.onclick = () => go({ search: '^' + names[row.frame].replace(/[\\^$.*+?()[\]{}|\/]/g, '\\$&') + '$', tab: 'flame' });
+		line.onclick = () => go({ search: '^' + literally(names[row.frame]) + '$', tab: 'flame' });
 	}
 	$('more').textContent = list.length > most ? `The first ${most} of ${number.format(list.length)} functions; search to see others.` :
 		list.length ? `${number.format(list.length)} functions` + (view.zoom > 0 ? ' in the zoomed frame' : '') + '.' : 'No function.';
@@ -694,7 +695,7 @@ function drawLegend()
 		if (hueOfObject.has(key))
 			mark.style.background = hsl(...hueOfObject.get(key));
 		button.append(mark, `${shown(text) || '(no object)'} ${percent(shareOf(cost, whole))}`);
-		const pattern = '^' + text.replace(/[\\^$.*+?()[\]{}|\/]/g, '\\$&') + '$';
+		const pattern = '^' + literally(text) + '$';
 		button.onclick = () => go({ search: (isKind ? 'kind:' : 'obj:') + pattern });
 		legend.append(button);
 	}

@@ -17,6 +17,18 @@ static inline uintptr_t dp_return_address(uintptr_t word)
 	return word;
 }
 
+/* gcc's code that realigns its stack copies the return address behind the saved rbp, and says until its last
+ * instruction that rbp is saved at *(rbp), although it has popped it two instructions before. Only where the
+ * copy is what it should be is rbp still the frame's own. */
+static inline bool dp_fp_is_popped(
+	struct dp_window *window, const struct dp_position *position, uintptr_t cfa)
+{
+	uintptr_t copy, address;
+
+	return position->fp >= cfa || !dp_window_read(window, position->fp + 8, &copy) ||
+	       !dp_window_read(window, cfa - 8, &address) || copy != address;
+}
+
 /* Not inlined: rare, and its registers would be the walk's. */
 static __attribute__((noinline)) int dp_step_signal(struct dp_walk *walk, struct dp_window *window,
 	uint32_t rule, const struct dp_position *position, struct dp_position *next, uintptr_t *cfa)
@@ -88,7 +100,8 @@ static inline int dp_step(struct dp_walk *walk, struct dp_window *window, uint32
 	next->sp = base;
 	next->is_exact = false;
 	next->is_guessed = false;
-	if (fp == DP_RULE_FP_SAME)
+	if (fp == DP_RULE_FP_SAME || (fp == DP_RULE_FP_AT_FP && dp_rule_kind(rule) == DP_RULE_OTHER &&
+					     dp_fp_is_popped(window, position, base)))
 		next->fp = position->fp;
 	else if (fp == DP_RULE_FP_UNDEFINED)
 		next->fp = 0;
