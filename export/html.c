@@ -1,295 +1,283 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The flame graph as one page: html/page.html with its style, its script and the profile as JSON put in. */
+ * The flame graph as one self-contained page: the sources in html/ around the profile as JSON. */
 #include "export/export.h"
 #include "export/frames.h"
+#include "export/html_parts.h"
+#include "export/html_tree.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-extern const char dp_page_html[], dp_page_css[], dp_page_js[];
-
-/* Frames of one or two profiles, numbered once each by name, object, file and line. */
-struct frames {
-	struct frame {
-		const char *object, *file;
-		char *name;
-		uint32_t line;
-	} *at;
-	uint32_t count, capacity;
-	uint32_t *slots, slot_count;
-	const char **threads;
-	uint32_t thread_count, thread_capacity;
+/* Appends until the first error, which it keeps. */
+struct page {
+	struct dp_buffer *out;
+	int error;
 };
 
-static uint64_t hash_text(uint64_t hash, const char *text)
+#define PUT(page, ...) \
+	((page)->error = (page)->error ? (page)->error : dp_buffer_format((page)->out, __VA_ARGS__))
+
+static void put_bytes(struct page *page, const void *bytes, size_t size)
 {
-	for (; *text; text++)
-		hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
-	return hash * 31 + 7;
+	if (!page->error)
+		page->error = dp_buffer_append(page->out, bytes, size);
 }
 
-static uint64_t hash_frame(const struct frame *frame)
+/* A JSON string that may stand in a <script>: without '<' no name can end it or open a comment in it. */
+static void put_json(struct page *page, const char *text)
 {
-	uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), frame->name);
-	hash = hash_text(hash, frame->object);
-	hash = hash_text(hash, frame->file) ^ frame->line;
-	return hash ^ hash >> 32;
-}
-
-static int grow(struct frames *frames)
-{
-	const uint32_t size = frames->slot_count ? frames->slot_count * 2 : 1024;
-	uint32_t *slots = calloc(size, sizeof *slots);
-	if (!slots)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < frames->count; i++) {
-		uint32_t at = (uint32_t)hash_frame(&frames->at[i]) & (size - 1);
-		while (slots[at])
-			at = (at + 1) & (size - 1);
-		slots[at] = i + 1;
-	}
-	free(frames->slots);
-	frames->slots = slots;
-	frames->slot_count = size;
-	return 0;
-}
-
-static int frame_number(struct frames *frames, const struct frame *wanted)
-{
-	if (frames->count * 2 >= frames->slot_count && grow(frames) != 0)
-		return -ENOMEM;
-	uint32_t at = (uint32_t)hash_frame(wanted) & (frames->slot_count - 1);
-	for (; frames->slots[at]; at = (at + 1) & (frames->slot_count - 1)) {
-		const struct frame *known = &frames->at[frames->slots[at] - 1];
-		if (known->line == wanted->line && !strcmp(known->name, wanted->name) &&
-		        !strcmp(known->object, wanted->object) && !strcmp(known->file, wanted->file))
-			return (int)frames->slots[at] - 1;
-	}
-	if (frames->count == frames->capacity) {
-		const uint32_t capacity = frames->capacity ? frames->capacity * 2 : 512;
-		struct frame *more = realloc(frames->at, capacity * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		frames->at = more;
-		frames->capacity = capacity;
-	}
-	struct frame *frame = &frames->at[frames->count];
-	*frame = *wanted;
-	frame->name = strdup(wanted->name);
-	if (!frame->name)
-		return -ENOMEM;
-	frames->slots[at] = ++frames->count;
-	return (int)frames->count - 1;
-}
-
-static int thread_number(struct frames *frames, const char *thread)
-{
-	for (uint32_t i = 0; i < frames->thread_count; i++)
-		if (!strcmp(frames->threads[i], thread))
-			return (int)i;
-	if (frames->thread_count == frames->thread_capacity) {
-		const uint32_t capacity = frames->thread_capacity ? frames->thread_capacity * 2 : 16;
-		const char **more = realloc(frames->threads, capacity * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		frames->threads = more;
-		frames->thread_capacity = capacity;
-	}
-	frames->threads[frames->thread_count] = thread;
-	return (int)frames->thread_count++;
-}
-
-/* Text inside a <script>: no quote, no tag and no line end of JavaScript's may come out of a name. */
-static int put_text(struct dp_buffer *out, const char *text)
-{
-	int error = dp_buffer_append(out, "\"", 1);
-	for (const unsigned char *at = (const unsigned char *)text; *at && !error; at++) {
-		if (*at < 0x20 || *at == '"' || *at == '\\' || *at == '<' || *at == '>' || *at == '&')
-			error = dp_buffer_format(out, "\\u%04x", *at);
-		else if (at[0] == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9)) {
-			error = dp_buffer_format(out, "\\u20%02x", at[2] - 0x80);
-			at += 2;
-		} else
-			error = dp_buffer_append(out, at, 1);
-	}
-	return error ? error : dp_buffer_append(out, "\"", 1);
-}
-
-static int put_stack(struct frames *frames, const struct dp_profile *profile, const struct dp_profile_sample *sample,
-        bool is_base, bool is_first, struct dp_buffer *out)
-{
-	char made[4200];
-	const long long value = sample->values[dp_main_value(profile)];
-	const int thread = thread_number(frames, dp_sample_thread(sample));
-	if (thread < 0)
-		return thread;
-	int error = dp_buffer_format(
-	        out, "%s[%d,%lld,%lld,[", is_first ? "" : ",\n", thread, is_base ? 0 : value, is_base ? value : 0);
-	bool is_root = true;
-	for (uint32_t i = sample->location_count; i-- > 0 && !error;) {
-		const struct dp_location *location = &profile->locations.at[sample->locations[i]];
-		for (uint32_t j = dp_frame_count(location); j-- > 0 && !error; is_root = false) {
-			struct frame frame = {
-			        .object = location->mapping >= 0
-			                          ? dp_base_name(profile->mappings.at[location->mapping].path)
-			                          : "",
-			        .file = "",
-			        .name = (char *)(uintptr_t)dp_frame_name(profile, location, j, made, sizeof made),
-			};
-			if (j < location->line_count)
-				frame.file = profile->functions.at[location->lines[j].function].file;
-			if (*frame.file)
-				frame.line = profile->functions.at[location->lines[j].function].start_line;
-			const int number = frame_number(frames, &frame);
-			error = number < 0 ? number : dp_buffer_format(out, "%s%d", is_root ? "" : ",", number);
-		}
-	}
-	return error ? error : dp_buffer_format(out, "]]");
-}
-
-static int put_facts(const struct dp_profile *profile, struct dp_buffer *out)
-{
-	char cpu[64], duration[64], start[64] = "", facts[400];
-	double sum = 0;
-	long long samples = 0;
-	const time_t seconds = (time_t)(profile->time_ns / 1000000000);
-	struct tm utc;
-	for (uint32_t i = 0; i < profile->samples.count; i++) {
-		sum += (double)profile->samples.at[i].values[dp_main_value(profile)];
-		samples += profile->samples.at[i].values[0];
-	}
-	if (profile->time_ns && gmtime_r(&seconds, &utc))
-		strftime(start, sizeof start, "%Y-%m-%d %H:%M:%S UTC, ", &utc);
-	dp_human_value(&profile->types.at[dp_main_value(profile)], sum, cpu, sizeof cpu);
-	dp_human_value(&(struct dp_value_type){"", "nanoseconds"}, (double)profile->duration_ns, duration, sizeof duration);
-	snprintf(facts, sizeof facts, "%s of %s in %s, %s%lld samples", cpu,
-	        profile->types.at[dp_main_value(profile)].type, duration, start, samples);
-	return put_text(out, facts);
-}
-
-static int put_losses(const struct dp_profile *profile, struct dp_buffer *out)
-{
-	char text[256], weight[64];
-	bool is_first = true;
-	int error = 0;
-	for (int i = 0; i < DP_DROP_COUNT && !error; i++) {
-		const struct dp_loss *loss = &profile->losses[i];
-		if (!loss->count)
+	const char *from = text;
+	put_bytes(page, "\"", 1);
+	for (; *text; text++) {
+		const unsigned char c = (unsigned char)*text;
+		if (c >= 0x20 && c != '"' && c != '\\' && c != '<' && c != 0x7f)
 			continue;
-		dp_human_value(&(struct dp_value_type){"", "nanoseconds"}, (double)loss->weight_ns, weight, sizeof weight);
-		snprintf(text, sizeof text, "%s: %llu%s%s (%s)", dp_drop_name(i), (unsigned long long)loss->count,
-		        loss->weight_ns ? ", " : "", loss->weight_ns ? weight : "", dp_drop_text(i));
-		error = dp_buffer_append(out, ",", is_first ? 0 : 1);
-		if (!error)
-			error = put_text(out, text);
-		is_first = false;
+		put_bytes(page, from, (size_t)(text - from));
+		PUT(page, "\\u%04x", c);
+		from = text + 1;
 	}
-	return error;
+	put_bytes(page, from, (size_t)(text - from));
+	put_bytes(page, "\"", 1);
 }
 
-static const char *program_of(const struct dp_profile *profile)
+static void put_html(struct page *page, const char *text)
 {
-	for (uint32_t i = 0; i < profile->comments.count; i++)
-		if (!strncmp(profile->comments.at[i], "program=", 8))
-			return profile->comments.at[i] + 8;
-	for (uint32_t i = 0; i < profile->identity.count; i++)
-		if (!strcmp(profile->identity.at[i].key, "service_name"))
-			return profile->identity.at[i].value;
-	return "profile";
-}
-
-static int put_data(const struct dp_profile *profile, const struct dp_profile *base, const char *title,
-        struct frames *frames, struct dp_buffer *out)
-{
-	bool is_first = true;
-	int error = dp_buffer_format(out, "{\"title\":");
-	if (!error)
-		error = put_text(out, title);
-	if (!error)
-		error = dp_buffer_format(out, ",\"program\":");
-	if (!error)
-		error = put_text(out, program_of(profile));
-	if (!error)
-		error = dp_buffer_format(out, ",\"facts\":");
-	if (!error)
-		error = put_facts(profile, out);
-	if (!error)
-		error = dp_buffer_format(out, ",\"compares\":%s,\"unit\":", base ? "true" : "false");
-	if (!error)
-		error = put_text(out, profile->types.at[dp_main_value(profile)].unit);
-	if (!error)
-		error = dp_buffer_format(out, ",\"losses\":[");
-	if (!error)
-		error = put_losses(profile, out);
-	if (!error)
-		error = dp_buffer_format(out, "],\n\"stacks\":[");
-	for (uint32_t i = 0; i < profile->samples.count && !error; i++, is_first = false)
-		error = put_stack(frames, profile, &profile->samples.at[i], false, is_first, out);
-	for (uint32_t i = 0; base && i < base->samples.count && !error; i++, is_first = false)
-		error = put_stack(frames, base, &base->samples.at[i], true, is_first, out);
-	if (!error)
-		error = dp_buffer_format(out, "],\n\"frames\":[");
-	for (uint32_t i = 0; i < frames->count && !error; i++) {
-		error = dp_buffer_format(out, "%s[", i ? ",\n" : "");
-		if (!error)
-			error = put_text(out, frames->at[i].name);
-		if (!error)
-			error = dp_buffer_append(out, ",", 1);
-		if (!error)
-			error = put_text(out, frames->at[i].object);
-		if (!error)
-			error = dp_buffer_append(out, ",", 1);
-		if (!error)
-			error = put_text(out, frames->at[i].file);
-		if (!error)
-			error = dp_buffer_format(out, ",%u]", frames->at[i].line);
+	for (; *text; text++) {
+		if (strchr("<>&\"'", *text))
+			PUT(page, "&#%d;", *text);
+		else
+			put_bytes(page, text, 1);
 	}
-	if (!error)
-		error = dp_buffer_format(out, "],\n\"threads\":[");
-	for (uint32_t i = 0; i < frames->thread_count && !error; i++) {
-		error = dp_buffer_append(out, ",", i ? 1 : 0);
-		if (!error)
-			error = put_text(out, frames->threads[i]);
+}
+
+/* Objects and files repeat; they are interned, so their pointers tell them apart. */
+struct strings {
+	const char **at; /* by number */
+	uint32_t *slots; /* number + 1; 0 is free */
+	uint32_t count, slot_count;
+};
+
+static uint32_t number_of(struct strings *strings, const char *text)
+{
+	const uint32_t mask = strings->slot_count - 1;
+	uint32_t at = (uint32_t)((uintptr_t)text * UINT64_C(0x9e3779b97f4a7c15) >> 32) & mask;
+	for (; strings->slots[at]; at = (at + 1) & mask)
+		if (strings->at[strings->slots[at] - 1] == text)
+			return strings->slots[at] - 1;
+	strings->at[strings->count] = text;
+	strings->slots[at] = ++strings->count;
+	return strings->count - 1;
+}
+
+static void put_frames(struct page *page, const struct dp_html_tree *tree)
+{
+	struct strings strings = {.slot_count = 1024};
+	const uint32_t count = tree->frames.count;
+	while (strings.slot_count < 4 * count)
+		strings.slot_count *= 2;
+	strings.at = calloc((size_t)2 * count, sizeof *strings.at);
+	strings.slots = calloc(strings.slot_count, sizeof *strings.slots);
+	if (!strings.at || !strings.slots) {
+		page->error = -ENOMEM;
+		goto out;
 	}
-	return error ? error : dp_buffer_format(out, "]}");
+	PUT(page, "\"frames\":{\"name\":[");
+	for (uint32_t i = 0; i < count; i++) {
+		put_bytes(page, ",\n", i ? 2 : 0);
+		put_json(page, tree->frames.at[i].name);
+	}
+	PUT(page, "],\n\"object\":[");
+	for (uint32_t i = 0; i < count; i++)
+		PUT(page, i ? ",%u" : "%u", number_of(&strings, tree->frames.at[i].object));
+	PUT(page, "],\n\"file\":[");
+	for (uint32_t i = 0; i < count; i++)
+		PUT(page, i ? ",%u" : "%u", number_of(&strings, tree->frames.at[i].file));
+	PUT(page, "],\n\"line\":[");
+	for (uint32_t i = 0; i < count; i++)
+		PUT(page, i ? ",%u" : "%u", tree->frames.at[i].line);
+	PUT(page, "],\n\"kind\":[");
+	for (uint32_t i = 0; i < count; i++)
+		PUT(page, i ? ",%d" : "%d", tree->frames.at[i].kind);
+	PUT(page, "]},\n\"strings\":[");
+	for (uint32_t i = 0; i < strings.count; i++) {
+		put_bytes(page, ",\n", i ? 2 : 0);
+		put_json(page, strings.at[i]);
+	}
+	PUT(page, "],\n");
+out:
+	free(strings.at);
+	free(strings.slots);
 }
 
-/* Copies the page up to a mark; *page then stands behind it. */
-static int put_until(const char **page, const char *mark, struct dp_buffer *out)
+/* Nodes in depth-first order; place[] tells each node's number in it. */
+static void put_nodes(struct page *page, const struct dp_html_tree *tree, uint32_t *place)
 {
-	const char *at = strstr(*page, mark);
-	const size_t size = at ? (size_t)(at - *page) : strlen(*page);
-	const int error = dp_buffer_append(out, *page, size);
-	*page += size + (at ? strlen(mark) : 0);
-	return error;
+	struct dp_buffer depths = {0}, inlined = {0};
+	struct page depth_page = {.out = &depths}, inlined_page = {.out = &inlined};
+	uint32_t at = 0, depth = 0, count = 0;
+	PUT(page, "\"nodes\":{\"frame\":[");
+	for (;;) {
+		const struct dp_html_node *node = &tree->nodes.at[at];
+		place[at] = count;
+		PUT(page, count ? ",%u" : "%u", node->frame);
+		PUT(&depth_page, count ? ",%u" : "%u", depth);
+		if (node->is_inlined)
+			PUT(&inlined_page, inlined.size ? ",%u" : "%u", count);
+		count++;
+		if (node->first_child) {
+			at = node->first_child;
+			depth++;
+			continue;
+		}
+		while (at && !tree->nodes.at[at].next) {
+			at = tree->nodes.at[at].parent;
+			depth--;
+		}
+		if (!at)
+			break;
+		at = tree->nodes.at[at].next;
+	}
+	if (!page->error)
+		page->error = depth_page.error ? depth_page.error : inlined_page.error;
+	PUT(page, "],\n\"depth\":[");
+	put_bytes(page, depths.bytes, depths.size);
+	PUT(page, "],\n\"inlined\":[");
+	put_bytes(page, inlined.bytes, inlined.size);
+	PUT(page, "]},\n");
+	dp_buffer_fini(&depths);
+	dp_buffer_fini(&inlined);
 }
 
-int dp_html_encode(const struct dp_profile *profile, const struct dp_profile *base, const char *title, struct dp_buffer *out)
+static int by_place(const void *left, const void *right, void *context)
 {
-	struct frames frames = {0};
-	const char *page = dp_page_html;
-	if (!profile->types.count)
-		return -EINVAL;
-	int error = put_until(&page, "/*PAGE_CSS*/", out);
-	if (!error)
-		error = dp_buffer_append(out, dp_page_css, strlen(dp_page_css));
-	if (!error)
-		error = put_until(&page, "/*PAGE_DATA*/", out);
-	if (!error)
-		error = put_data(profile, base, title, &frames, out);
-	if (!error)
-		error = put_until(&page, "/*PAGE_JS*/", out);
-	if (!error)
-		error = dp_buffer_append(out, dp_page_js, strlen(dp_page_js));
-	if (!error)
-		error = dp_buffer_append(out, page, strlen(page));
-	for (uint32_t i = 0; i < frames.count; i++)
-		free(frames.at[i].name);
-	free(frames.at);
-	free(frames.slots);
-	free(frames.threads);
-	return error;
+	const struct dp_html_cell *a = left, *b = right;
+	const uint32_t *place = context;
+	if (a->node != b->node)
+		return place[a->node] < place[b->node] ? -1 : 1;
+	return a->thread < b->thread ? -1 : a->thread > b->thread;
+}
+
+/* Threads, and what each spent in each node itself: (node - node before, thread, value) ... */
+static void put_cells(struct page *page, struct dp_html_tree *tree, int column, uint32_t *place)
+{
+	const uint32_t count = tree->cells[column].count;
+	uint32_t before = 0;
+	PUT(page, "\"threads\":[");
+	for (uint32_t i = 0; i < tree->threads[column].count; i++) {
+		const struct dp_html_thread *thread = &tree->threads[column].at[i];
+		PUT(page, i ? ",[" : "[");
+		put_json(page, thread->name);
+		PUT(page, ",%lld,%lld]", (long long)thread->tid, (long long)thread->total);
+	}
+	PUT(page, "],\n\"cells\":[");
+	if (count)
+		qsort_r(tree->cells[column].at, count, sizeof *tree->cells[column].at, by_place, place);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct dp_html_cell *cell = &tree->cells[column].at[i];
+		PUT(page, i ? ",%u,%u,%lld" : "%u,%u,%lld", place[cell->node] - before, cell->thread,
+			(long long)cell->value);
+		before = place[cell->node];
+	}
+	PUT(page, "]");
+}
+
+static void put_facts(struct page *page, const struct dp_profile *profile)
+{
+	int64_t samples = 0;
+	for (uint32_t i = 0; i < profile->samples.count && profile->types.count > 1; i++)
+		samples += profile->samples.at[i].values[0];
+	PUT(page, "\"time\":%lld,\"duration\":%lld,\"period\":%lld,\"samples\":%lld,\n",
+		(long long)profile->time_ns, (long long)profile->duration_ns, (long long)profile->period,
+		(long long)samples);
+}
+
+static void put_header(struct page *page, const struct dp_profile *profile)
+{
+	const uint32_t main_value = dp_main_value(profile);
+	const bool is_typed = profile->types.count != 0;
+	PUT(page, "\"version\":\"" DEEPPROF_VERSION "\",\"type\":");
+	put_json(page, is_typed ? profile->types.at[main_value].type : "");
+	PUT(page, ",\"unit\":");
+	put_json(page, is_typed ? profile->types.at[main_value].unit : "");
+	PUT(page, ",\n");
+	put_facts(page, profile);
+	PUT(page, "\"identity\":[");
+	for (uint32_t i = 0; i < profile->identity.count; i++) {
+		PUT(page, i ? ",[" : "[");
+		put_json(page, profile->identity.at[i].key);
+		PUT(page, ",");
+		put_json(page, profile->identity.at[i].value);
+		PUT(page, "]");
+	}
+	PUT(page, "],\n\"comments\":[");
+	for (uint32_t i = 0; i < profile->comments.count; i++) {
+		PUT(page, i ? "," : "");
+		put_json(page, profile->comments.at[i]);
+	}
+	PUT(page, "],\n\"losses\":[");
+	for (int i = 0, is_first = 1; i < DP_DROP_COUNT; i++) {
+		if (!profile->losses[i].count)
+			continue;
+		PUT(page, is_first ? "[" : ",[");
+		put_json(page, dp_drop_name(i));
+		PUT(page, ",");
+		put_json(page, dp_drop_text(i));
+		PUT(page, ",%llu,%llu]", (unsigned long long)profile->losses[i].count,
+			(unsigned long long)profile->losses[i].weight_ns);
+		is_first = 0;
+	}
+	PUT(page, "],\n");
+}
+
+static void put_data(struct page *page, const struct dp_profile *profile, const struct dp_profile *base)
+{
+	struct dp_html_tree tree = {0};
+	uint32_t *place = NULL;
+	page->error = page->error ? page->error : dp_html_tree_init(&tree, profile, base);
+	if (!page->error) {
+		place = calloc(tree.nodes.count, sizeof *place);
+		page->error = place ? 0 : -ENOMEM;
+	}
+	if (!page->error) {
+		PUT(page, "{");
+		put_header(page, profile);
+		put_frames(page, &tree);
+		put_nodes(page, &tree, place);
+		put_cells(page, &tree, 0, place);
+		if (base) {
+			PUT(page, ",\n\"base\":{");
+			put_facts(page, base);
+			put_cells(page, &tree, 1, place);
+			PUT(page, "}");
+		}
+		PUT(page, "}");
+	}
+	free(place);
+	dp_html_tree_fini(&tree);
+}
+
+int dp_html_encode(const struct dp_profile *profile, const struct dp_profile *base, const char *title,
+	struct dp_buffer *out)
+{
+	struct page page = {.out = out};
+	const char *at = (const char *)dp_embedded_page;
+	const char *const end = at + dp_embedded_page_size;
+	while (at < end) {
+		const char *mark = memchr(at, '@', (size_t)(end - at));
+		const size_t left = mark ? (size_t)(end - mark) : 0;
+		put_bytes(&page, at, (size_t)((mark ? mark : end) - at));
+		if (!mark)
+			break;
+		at = (const char *)memchr(mark + 1, '@', left - 1) + 1; /* marks come in pairs */
+		if (!strncmp(mark, "@TITLE@", 7))
+			put_html(&page, title);
+		else if (!strncmp(mark, "@STYLE@", 7))
+			put_bytes(&page, dp_embedded_style, dp_embedded_style_size);
+		else if (!strncmp(mark, "@SCRIPT@", 8))
+			put_bytes(&page, dp_embedded_script, dp_embedded_script_size);
+		else if (!strncmp(mark, "@DATA@", 6))
+			put_data(&page, profile, base);
+	}
+	return page.error;
 }
