@@ -174,6 +174,7 @@ int dp_unwind(const struct dp_code_map *map, struct dp_rule_cache *cache, struct
 	struct dp_window window = {.view = &walk->stack};
 	int count = 0, stop = DP_STOP_TRUNCATED;
 
+	dp_window_turn(&window, position.sp); /* so that the first step, too, is seen to stay on its stack */
 	if (!map)
 		cache = NULL; /* generation 0 would match a cache of zeroes */
 	while (count < max) {

@@ -56,6 +56,7 @@ static __attribute__((noinline)) int dp_step_signal(struct dp_walk *walk, struct
 	 * pointer lies in the view matters only when it is read. */
 	if (next->sp - window->low < window->room && next->sp <= position->sp)
 		return DP_STOP_NO_PROGRESS;
+	dp_window_turn(window, next->sp);
 	return DP_STEP_OK;
 }
 
