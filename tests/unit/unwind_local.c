@@ -5,7 +5,6 @@
 
 #include "tests/unit/unwind_local.h"
 
-#include <execinfo.h>
 
 int unwind_local_step(void *ucontext, uint64_t *addresses, int max)
 {
