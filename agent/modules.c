@@ -193,7 +193,7 @@ struct dp_shared_object *dp_modules_open(struct dp_agent_module *module, int32_t
 		if (module->shared && module->shared->object) {
 			/* A file that was replaced since tells names and rows of other code: none are better. */
 			const char *found = dp_object_build_id(module->shared->object);
-			if (*module->build_id && strcmp(found, module->build_id) != 0) {
+			if (*module->build_id && *found && strcmp(found, module->build_id) != 0) {
 				module->shared = NULL;
 				free(module->path);
 				module->path = strdup("");

@@ -187,8 +187,13 @@ static void verify(struct dp_process *process, const struct parts *parts, const 
 	work->verified++;
 	if (!is_equal) {
 		work->mismatched++;
-		dp_debug("verify: %d frames by table (stop %u), %d by libunwind (stop %d)", count, parts->record.stop,
-		        others, stop);
+		struct dp_registers at;
+		memcpy(&at, parts->registers, sizeof at);
+		dp_debug("verify: %d frames by table (stop %u), %d by libunwind (stop %d); tid %u, sample %llu, sp %llx, "
+		         "fp %llx, copy %llx + %u",
+		        count, parts->record.stop, others, stop, parts->record.tid, (unsigned long long)work->samples,
+		        (unsigned long long)at.value[DP_REG_SP], (unsigned long long)at.value[DP_REG_FP],
+		        (unsigned long long)parts->record.slice_address, parts->record.slice_size);
 		for (int i = 0; i < count || i < others; i++)
 			dp_debug("  %2d %llx %llx", i, i < count ? (unsigned long long)frames[i].id : 0,
 			        i < others ? (unsigned long long)other[i].id : 0);

@@ -271,9 +271,11 @@ static void become_agent(void)
 		if (null > 2)
 			DP_SYS1(SYS_close, null);
 	}
+	long error = -ENOENT;
 	for (unsigned i = 0; i < 2; i++)
 		if (dp_host.agent_path[i][0])
-			exec_result = DP_SYS3(SYS_execve, dp_host.agent_path[i], arguments, environment);
+			error = DP_SYS3(SYS_execve, dp_host.agent_path[i], arguments, environment);
+	exec_result = error; /* still here: none could be executed */
 	leave(0);
 }
 

@@ -38,6 +38,7 @@ struct dp_thread {
 	size_t stack_size;      /* as asked for */
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
+	bool is_apart;          /* the creator's dp_sigprof_is_apart */
 };
 
 struct dp_lane {
@@ -122,8 +123,9 @@ int dp_host_arm(void);
 /* In the only thread of a forked child: forget the parent's threads, lanes and region, take on a new identity, arm
  * the calling thread. */
 void dp_host_after_fork(void);
-/* The orderly end of the process. */
-void dp_host_end(void);
+/* The orderly end of the process: what was sampled is handed over, and with answer_ms > 0 the agent's word awaited,
+ * at most so long, that it is delivered. True when it came. */
+bool dp_host_end(uint32_t answer_ms);
 
 /* ---- any context ---- */
 
@@ -152,5 +154,7 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext);
 
 /* Signal. The housekeeping that is due after this tick, if any; at most one rare thing. */
 void dp_housekeep(struct dp_thread *self);
+/* All signals blocked. dp_host_end()'s part that makes system calls. */
+bool dp_housekeep_end(uint32_t answer_ms);
 
 #endif

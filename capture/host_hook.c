@@ -150,11 +150,13 @@ void dp_host_after_fork(void)
 	arm_caller(low, high);
 }
 
-void dp_host_end(void)
+bool dp_host_end(uint32_t answer_ms)
 {
-	struct dp_region *region = dp_load_acquire(&dp_host.region);
-	if (!region || dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
-		return;
-	dp_store_relaxed(&region->end_cpu_ns, clock_ns(CLOCK_PROCESS_CPUTIME_ID));
-	dp_store_release(&region->is_ending, 1);
+	uint64_t all = ~UINT64_C(0), before;
+	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
+		return false;
+	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+	const bool is_answered = dp_housekeep_end(answer_ms);
+	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
+	return is_answered;
 }

@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
+#include <time.h>
 
 enum {
 	START_TICK = 3,        /* greet from the first tick, start the agent from this one on */
@@ -413,4 +413,61 @@ void dp_housekeep(struct dp_thread *self)
 		return;
 	do_one_thing(dp_load_acquire(&dp_host.region), tick);
 	dp_store_release(&dp_host.is_keeping, 0);
+}
+
+/* ---- the end ---- */
+
+static void pause_ms(long ms)
+{
+	struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+	DP_SYS2(SYS_nanosleep, &pause, 0);
+}
+
+static bool take_keeping(void)
+{
+	for (int i = 0; i < 100; i++) {
+		uint32_t free = 0;
+		if (dp_cas(&dp_host.is_keeping, &free, 1))
+			return true;
+		pause_ms(1);
+	}
+	return false;
+}
+
+/* Samples that no agent has seen yet: one more try, the agent started if need be. */
+static void hand_over_late(void)
+{
+	enum { TRIES = 60, PAUSE_MS = 5 };
+	for (int i = 0; i < TRIES && !dp_load_acquire(&dp_host.region); i++) {
+		dp_host.next_attempt_tick = dp_load_relaxed(&dp_host.ticks);
+		find_agent(dp_host.next_attempt_tick, true);
+		if (!dp_load_acquire(&dp_host.region)) {
+			if (!dp_host.has_started && dp_host.attempts > 1)
+				return; /* it cannot be started here */
+			pause_ms(PAUSE_MS);
+		}
+	}
+}
+
+bool dp_housekeep_end(uint32_t answer_ms)
+{
+	bool is_answered = false;
+	if (!dp_load_relaxed(&dp_host.ticks) || !may_call_system() || !take_keeping())
+		return false;
+	if (!dp_load_acquire(&dp_host.region))
+		hand_over_late();
+	struct dp_region *region = dp_load_acquire(&dp_host.region);
+	if (region) {
+		struct timespec now = {0};
+		dp_tell_modules(region);
+		DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
+		dp_store_relaxed(&region->end_cpu_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+		dp_store_release(&region->is_ending, 1);
+		if (answer_ms && may_clone()) {
+			struct dp_errand errand = {.kind = DP_ERRAND_FLUSH, .timeout_ms = answer_ms};
+			is_answered = dp_helper_run(&errand) == 0;
+		}
+	}
+	dp_store_release(&dp_host.is_keeping, 0);
+	return is_answered;
 }

@@ -51,6 +51,20 @@ static void return_lane(struct dp_lane *lane)
 
 /* ---- the stack ---- */
 
+/* Epilogues keep unwind rules for slots that sp has just passed; the ABI's red zone keeps the slots. */
+#if defined(__x86_64__)
+enum { RED_ZONE = 128 };
+#else
+enum { RED_ZONE = 0 };
+#endif
+
+/* Where reading may begin: a red zone below sp, but not below low. */
+static uintptr_t lowest_read(uintptr_t sp, uintptr_t low)
+{
+	sp &= ~(uintptr_t)7;
+	return sp - low > RED_ZONE ? sp - RED_ZONE : (low + 7) & ~(uintptr_t)7;
+}
+
 static bool is_inside(uintptr_t address, uintptr_t low, uintptr_t high)
 {
 	return address >= low && address < high;
@@ -65,7 +79,8 @@ static void add_range(struct dp_stack_view *view, uintptr_t low, uintptr_t high,
  * copies what there is. */
 static bool copy_foreign_stack(struct dp_lane *lane, uintptr_t sp, struct dp_stack_view *view)
 {
-	const uintptr_t low = sp & ~(uintptr_t)7;
+	/* The page that sp is on is there; the one below it may not be. */
+	const uintptr_t low = lowest_read(sp, sp & ~(uintptr_t)4095);
 	size_t size = DP_SLICE_MAX;
 	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
 		return false;
@@ -95,13 +110,13 @@ static bool view_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t s
 	view->count = 0;
 	*is_foreign = false;
 	if (is_inside(sp, self->stack_low, self->stack_high)) {
-		add_range(view, sp & ~(uintptr_t)7, self->stack_high, 0);
+		add_range(view, lowest_read(sp, self->stack_low), self->stack_high, 0);
 		return true;
 	}
 	if (!(alternate->ss_flags & SS_DISABLE) && alternate->ss_size) {
 		const uintptr_t low = (uintptr_t)alternate->ss_sp;
 		if (is_inside(sp, low, low + alternate->ss_size)) {
-			add_range(view, sp & ~(uintptr_t)7, (low + alternate->ss_size) & ~(uintptr_t)7, 0);
+			add_range(view, lowest_read(sp, low), (low + alternate->ss_size) & ~(uintptr_t)7, 0);
 			found = true;
 		}
 	}
@@ -124,7 +139,8 @@ static int walk_stack(struct dp_thread *self, struct dp_lane *lane, struct dp_wa
 	        walk->stack.ranges[0].high != self->stack_high &&
 	        is_inside(walk->registers.value[DP_REG_SP], self->stack_low, self->stack_high)) {
 		walk->stack.count = 0;
-		add_range(&walk->stack, walk->registers.value[DP_REG_SP] & ~(uintptr_t)7, self->stack_high, 0);
+		add_range(&walk->stack, lowest_read(walk->registers.value[DP_REG_SP], self->stack_low),
+		        self->stack_high, 0);
 		/* The frame where it stopped is already written: it is the first of the second walk. */
 		const int first = --count;
 		count += dp_unwind(map, &lane->cache, walk, lane->frames + count, DP_FRAME_MAX - count);
@@ -159,6 +175,7 @@ static enum dp_drop loss_of_stop(enum dp_stop stop)
 /* How much of the stack to copy for the agent: to its end, or what there is room for. */
 static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uint32_t rest)
 {
+	enum { RESERVE = 6 * 1024 };
 	if (!stack->count)
 		return 0;
 	size_t size = stack->ranges[0].high - stack->ranges[0].low;
@@ -169,8 +186,11 @@ static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_vie
 	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
 	if (room < rest)
 		return 0;
-	if (size > room - rest)
-		size = room - rest;
+	/* Whole samples go before copies: what is left must hold some without one. */
+	if (room - rest < RESERVE)
+		return 0;
+	if (size > room - rest - RESERVE)
+		size = room - rest - RESERVE;
 	return (uint32_t)(size & ~(size_t)7);
 }
 
@@ -220,6 +240,8 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	struct dp_region *region = dp_load_relaxed(&dp_host.region);
 	record.generation = region ? dp_load_relaxed(&region->generation) : 0;
 	dp_registers_of(context, &walk.registers);
+	walk.is_caller = false;
+	walk.place_origin = 0;
 	if (!view_stack(self, lane, walk.registers.value[DP_REG_SP], &context->uc_stack, &walk.stack, &is_foreign))
 		dp_count_loss(DP_DROP_FOREIGN_STACK, 0);
 	if (is_foreign)

@@ -41,5 +41,7 @@ int dp_format_of(const char *path); /* enum dp_format, or -EINVAL */
 int dp_output_path(const char *pattern, int pid, const char *program, int64_t start_ns, char *path, size_t size);
 /* Writes the profile whole or not at all (temporary file beside it, then rename). 0 or -errno. */
 int dp_output_write(const char *path, const struct dp_profile *profile);
+/* The same for bytes that are already encoded. */
+int dp_output_write_bytes(const char *path, const void *bytes, size_t size);
 
 #endif

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,11 +138,42 @@ __attribute__((constructor)) static void on_load(void)
 	dp_fork_init();
 	if (dp_sigprof_install(dp_on_tick) == 0) {
 		dp_host_arm();
-		dp_sigprof_thread_start();
+		dp_sigprof_thread_start(false);
 	}
+}
+
+static char *put(char *at, const char *text)
+{
+	return stpcpy(at, text);
+}
+
+/* "wrote deepprof-NAME-PID.html": somebody is trying us out and wants to know. */
+static void say_where(void)
+{
+	char line[200], digits[12], name[17] = "";
+	int count = 0;
+	DP_SYS2(SYS_prctl, PR_GET_NAME, name);
+	for (char *c = name; *c; c++)
+		if (*c == '/' || (unsigned char)*c <= ' ')
+			*c = '_';
+	for (int32_t rest = dp_host.pid; rest; rest /= 10)
+		digits[count++] = (char)('0' + rest % 10);
+	char *at = put(line, "wrote deepprof-");
+	at = put(put(at, name), "-");
+	while (count)
+		*at++ = digits[--count];
+	put(at, ".html and .pb.gz");
+	say(NULL, line);
 }
 
 __attribute__((destructor)) static void on_unload(void)
 {
-	dp_host_end();
+	enum { PERSON_MS = 15000, INIT_MS = 3000 };
+	if (!dp_load_acquire(&dp_host.is_armed) || dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
+		return;
+	const bool is_tried = !dp_settings_is_configured(&settings) && !dp_host.run_socket[0];
+	/* A name space's init takes the agent with it: that is worth a bounded wait. */
+	const uint32_t wait_ms = is_tried ? PERSON_MS : dp_host.pid == 1 ? INIT_MS : 0;
+	if (dp_host_end(wait_ms) && is_tried)
+		say_where();
 }

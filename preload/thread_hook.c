@@ -48,6 +48,7 @@ static void *run_thread(void *argument)
 	struct dp_thread *thread = argument;
 	void *(*const start)(void *) = thread->start;
 	void *const start_argument = thread->argument;
+	const bool is_apart = thread->is_apart;
 	find_stack(thread, thread->stack_size);
 	const int error = dp_timer_arm(thread, (int32_t)DP_SYS0(SYS_gettid));
 	if (error) {
@@ -57,7 +58,7 @@ static void *run_thread(void *argument)
 		thread->end_rounds = 0;
 		pthread_setspecific(end_key, thread);
 	}
-	dp_sigprof_thread_start();
+	dp_sigprof_thread_start(is_apart);
 	return start(start_argument);
 }
 
@@ -90,6 +91,7 @@ DP_EXPORT int pthread_create(
 		return DP_REAL(pthread_create)(thread, attributes, start, argument);
 	record->start = start;
 	record->argument = argument;
+	record->is_apart = dp_sigprof_is_apart;
 	record->stack_size = stack_size(attributes);
 	const int error = DP_REAL(pthread_create)(thread, attributes, run_thread, record);
 	if (error)

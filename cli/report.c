@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * deepprof report: profiles for people. */
+#include "cli/cli.h"
+
+#include "export/export.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TOP = 40 };
+
+static int read_file(const char *path, struct dp_buffer *bytes)
+{
+	char chunk[64 * 1024];
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t got;
+	int error = 0;
+	while (!error && (got = read(fd, chunk, sizeof chunk)) != 0) {
+		if (got > 0)
+			error = dp_buffer_append(bytes, chunk, (size_t)got);
+		else if (errno != EINTR)
+			error = -errno;
+	}
+	close(fd);
+	return error;
+}
+
+int dp_cli_read_profile(const char *path, struct dp_profile **profile)
+{
+	struct dp_buffer bytes = {0};
+	int error = read_file(path, &bytes);
+	if (!error)
+		error = dp_pprof_decode(bytes.bytes, bytes.size, profile);
+	dp_buffer_fini(&bytes);
+	return error;
+}
+
+static int usage(void)
+{
+	fputs("usage: deepprof report FILE... [--top|--tree|--collapsed] [--diff BASE] [-o OUT]\n\n"
+	      "  FILE       pprof files, merged\n"
+	      "  --top      the hottest functions (default)\n"
+	      "  --tree     the call tree\n"
+	      "  --collapsed  one line a stack\n"
+	      "  --diff BASE  compare with another profile\n"
+	      "  -o OUT     write OUT.html, .pb.gz, .collapsed or .speedscope.json instead\n",
+	        stderr);
+	return 2;
+}
+
+static int load(const char *path, struct dp_profile **into)
+{
+	struct dp_profile *profile = NULL;
+	const int error = dp_cli_read_profile(path, &profile);
+	if (error) {
+		fprintf(stderr, "deepprof: %s: %s\n", path,
+		        error == -EBADMSG ? "not a pprof profile (.pb.gz)" : strerror(-error));
+		return error;
+	}
+	if (!*into) {
+		*into = profile;
+		return 0;
+	}
+	const int merged = dp_profile_merge(*into, profile);
+	if (merged)
+		fprintf(stderr, "deepprof: %s: %s\n", path,
+		        merged == -EINVAL ? "counts other things than the files before it" : strerror(-merged));
+	dp_profile_free(profile);
+	return merged;
+}
+
+static int write_out(const char *path, const struct dp_profile *profile, const struct dp_profile *base)
+{
+	int error;
+	if (dp_format_of(path) < 0 || dp_format_of(path) == DP_FORMAT_OTLP) {
+		fprintf(stderr, "deepprof: %s: the name must end in .html, .pb.gz, .collapsed or .speedscope.json\n", path);
+		return 2;
+	}
+	if (dp_format_of(path) == DP_FORMAT_HTML) {
+		struct dp_buffer page = {0};
+		error = dp_html_encode(profile, base, path, &page);
+		if (!error)
+			error = dp_output_write_bytes(path, page.bytes, page.size);
+		dp_buffer_fini(&page);
+	} else {
+		error = dp_output_write(path, profile);
+	}
+	if (error)
+		fprintf(stderr, "deepprof: cannot write %s: %s\n", path, strerror(-error));
+	return error ? 1 : 0;
+}
+
+int dp_cli_report(int argc, char **argv)
+{
+	struct dp_profile *profile = NULL, *base = NULL;
+	const char *out = NULL, *kind = "--top";
+	int error = 0;
+	for (int i = 1; i < argc && !error; i++) {
+		if (!strcmp(argv[i], "--diff") && i + 1 < argc)
+			error = load(argv[++i], &base);
+		else if (!strcmp(argv[i], "-o") && i + 1 < argc)
+			out = argv[++i];
+		else if (!strcmp(argv[i], "--top") || !strcmp(argv[i], "--tree") || !strcmp(argv[i], "--collapsed"))
+			kind = argv[i];
+		else if (argv[i][0] == '-')
+			return usage();
+		else
+			error = load(argv[i], &profile);
+	}
+	int status = error ? 1 : 0;
+	if (!error && !profile)
+		status = usage();
+	struct dp_buffer text = {0};
+	if (profile && !status) {
+		if (out)
+			status = write_out(out, profile, base);
+		else if (!strcmp(kind, "--top"))
+			error = dp_top_encode(profile, base, TOP, &text);
+		else if (!strcmp(kind, "--tree"))
+			error = dp_tree_encode(profile, base, &text);
+		else
+			error = dp_collapsed_encode(profile, &text);
+		if (error) {
+			fprintf(stderr, "deepprof: %s\n", strerror(-error));
+			status = 1;
+		}
+		fwrite(text.bytes, 1, text.size, stdout);
+	}
+	dp_buffer_fini(&text);
+	dp_profile_free(profile);
+	dp_profile_free(base);
+	return status;
+}
