@@ -202,6 +202,5 @@ int main(int argc, char **argv)
 		run(scratch, size, i & 1);
 	}
 	printf("%u inputs, %lu mutations\n", corpus_count, mutations);
-	free(scratch);
 	return 0;
 }
