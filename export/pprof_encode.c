@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A profile as pprof: ids 1..n in table order (Parca), addresses as ELF virtual addresses under a mapping
- * that spans everything (the one form that pprof, Parca and Pyroscope all read alike), no Line where there is
- * no name. */
+ * A profile as pprof: ids 1..n in table order (Parca), addresses as ELF virtual addresses under a mapping that spans
+ * everything (the one form that pprof, Parca and Pyroscope all read alike), no Line where there is no name. */
 #include "export/export.h"
 #include "export/pprof.h"
 
@@ -30,7 +29,7 @@ struct encoder {
 	struct slot {
 		const char *text;
 		int64_t number;
-	} * slots;
+	} *slots;
 	uint32_t slot_count;
 	bool has_failed;
 };
@@ -52,9 +51,7 @@ static bool grow_slots(struct encoder *encoder)
 	for (uint32_t i = 0; i < encoder->slot_count; i++) {
 		if (!encoder->slots[i].text)
 			continue;
-		uint32_t at =
-			(uint32_t)((uintptr_t)encoder->slots[i].text * UINT64_C(0x9e3779b97f4a7c15) >> 32) &
-			(size - 1);
+		uint32_t at = (uint32_t)((uintptr_t)encoder->slots[i].text * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (size - 1);
 		while (slots[at].text)
 			at = (at + 1) & (size - 1);
 		slots[at] = encoder->slots[i];
@@ -89,8 +86,7 @@ static int64_t string_number(struct encoder *encoder, const char *text)
 		encoder->has_failed = true;
 		return 0;
 	}
-	uint32_t at =
-		(uint32_t)((uintptr_t)text * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (encoder->slot_count - 1);
+	uint32_t at = (uint32_t)((uintptr_t)text * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (encoder->slot_count - 1);
 	while (encoder->slots[at].text && encoder->slots[at].text != text)
 		at = (at + 1) & (encoder->slot_count - 1);
 	if (!encoder->slots[at].text)
@@ -99,20 +95,19 @@ static int64_t string_number(struct encoder *encoder, const char *text)
 }
 
 /* Tables of messages: n structs behind n pointers. */
-#define TABLE(encoder, type, init, n, structs, pointers)               \
-	type *structs = take((encoder), (n), sizeof *structs);         \
-	type **pointers = take((encoder), (n), sizeof *pointers);      \
-	for (uint32_t i_ = 0; structs && pointers && i_ < (n); i_++) { \
-		init(&structs[i_]);                                    \
-		pointers[i_] = &structs[i_];                           \
-	}                                                              \
-	if (!structs || !pointers)                                     \
-	return
+#define TABLE(encoder, type, init, n, structs, pointers)                                                      \
+	type *structs = take((encoder), (n), sizeof *structs);                                                \
+	type **pointers = take((encoder), (n), sizeof *pointers);                                             \
+	for (uint32_t i_ = 0; structs && pointers && i_ < (n); i_++) {                                        \
+		init(&structs[i_]);                                                                           \
+		pointers[i_] = &structs[i_];                                                                  \
+	}                                                                                                     \
+	if (!structs || !pointers)                                                                            \
+		return
 
 static void put_types(struct encoder *encoder, const struct dp_profile *profile)
 {
-	TABLE(encoder, ValueType, perftools__profiles__value_type__init, profile->types.count + 1, types,
-		pointers);
+	TABLE(encoder, ValueType, perftools__profiles__value_type__init, profile->types.count + 1, types, pointers);
 	for (uint32_t i = 0; i < profile->types.count; i++) {
 		types[i].type = string_number(encoder, profile->types.at[i].type);
 		types[i].unit = string_number(encoder, profile->types.at[i].unit);
@@ -190,8 +185,8 @@ static void put_locations(struct encoder *encoder, const struct dp_profile *prof
 	encoder->out.location = pointers;
 }
 
-static void put_sample(struct encoder *encoder, const struct dp_profile *profile,
-	const struct dp_profile_sample *from, Sample *to)
+static void put_sample(
+        struct encoder *encoder, const struct dp_profile *profile, const struct dp_profile_sample *from, Sample *to)
 {
 	uint64_t *locations = take(encoder, from->location_count, sizeof *locations);
 	int64_t *values = take(encoder, profile->types.count, sizeof *values);
@@ -226,39 +221,38 @@ static void put_samples(struct encoder *encoder, const struct dp_profile *profil
 	encoder->out.sample = pointers;
 }
 
-/* The three texts one after the other. */
-static char *join(struct encoder *encoder, const char *one, const char *two, const char *three)
+/* Identity and losses travel as comments, one per line; pprof_decode.c reads them back. A line is never cut:
+ * half a character makes a server refuse the whole profile. */
+static int64_t add_line(struct encoder *encoder, const char *prefix, const char *key, const char *value)
 {
-	char *text = take(encoder, strlen(one) + strlen(two) + strlen(three) + 1, 1);
-	if (text)
-		stpcpy(stpcpy(stpcpy(text, one), two), three);
-	return text;
+	const size_t size = strlen(prefix) + strlen(key) + strlen(value) + 2;
+	char *line = take(encoder, size, 1);
+	if (!line)
+		return 0;
+	snprintf(line, size, "%s%s=%s", prefix, key, value);
+	return add_string(encoder, line);
 }
 
-/* Identity and losses travel as comments, one per line; pprof_decode.c reads them back. */
 static void put_comments(struct encoder *encoder, const struct dp_profile *profile)
 {
-	char line[256];
+	char numbers[64];
 	uint32_t count = 0;
-	int64_t *comments = take(
-		encoder, profile->comments.count + profile->identity.count + DP_DROP_COUNT, sizeof *comments);
+	int64_t *comments =
+	        take(encoder, profile->comments.count + profile->identity.count + DP_DROP_COUNT, sizeof *comments);
 	if (!comments)
 		return;
 	for (uint32_t i = 0; i < profile->comments.count; i++)
 		comments[count++] = string_number(encoder, profile->comments.at[i]);
-	for (uint32_t i = 0; i < profile->identity.count; i++) {
-		const char *key = join(encoder, DP_PPROF_LABEL, profile->identity.at[i].key, "=");
-		const char *copy = key ? join(encoder, key, profile->identity.at[i].value, "") : NULL;
-		comments[count++] = copy ? add_string(encoder, copy) : 0;
-	}
+	for (uint32_t i = 0; i < profile->identity.count; i++)
+		comments[count++] = add_line(
+			encoder, DP_PPROF_LABEL, profile->identity.at[i].key, profile->identity.at[i].value);
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		if (!profile->losses[i].count && !profile->losses[i].weight_ns)
 			continue;
-		snprintf(line, sizeof line, DP_PPROF_LOSS "%s=%llu weight_ns=%llu", dp_drop_name(i),
+		snprintf(numbers, sizeof numbers, "%llu weight_ns=%llu",
 			(unsigned long long)profile->losses[i].count,
 			(unsigned long long)profile->losses[i].weight_ns);
-		const char *copy = join(encoder, line, "", "");
-		comments[count++] = copy ? add_string(encoder, copy) : 0;
+		comments[count++] = add_line(encoder, DP_PPROF_LOSS, dp_drop_name(i), numbers);
 	}
 	encoder->out.n_comment = count;
 	encoder->out.comment = comments;
