@@ -378,19 +378,50 @@ function drawGraph()
 			pen.globalAlpha = isCaller ? 0.75 : isDim ? 0.5 : 1;
 			const isOnPage = dark.matches && (pen.globalAlpha < 1 || kinds[frame] === INCOMPLETE);
 			pen.fillStyle = isOnPage ? '#e9e7e3' : '#1c1a17';
-			drawText(labelOf(node), x + 5, y + (ROW - GAP) / 2 + 0.5, drawn - 9);
+			drawText(labelOf(node, drawn - 9), x + 5, y + (ROW - GAP) / 2 + 0.5, drawn - 9);
 		}
 	}
 	pen.globalAlpha = 1;
 }
 
-const labels = new Array(frameCount);
-function labelOf(node)
+/* A short name where there is no room for the whole one: C++ and Rust arguments between <> left out. The signs of
+ * operators and arrows are no brackets, and <...> at the start of a name is the name. */
+const shortNames = new Array(frameCount);
+function shorten(name)
+{
+	const text = name.replace(/std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> ?>/g, 'std::string')
+		.replace(/std::__cxx11::/g, 'std::');
+	if (!text.includes('<'))
+		return text;
+	let short = '', level = 0;
+	for (let i = 0; i < text.length; i++) {
+		const sign = /^operator *(<=>|<<=?|>>=?|->\*?|<=?|>=?)/.exec(text.slice(i, i + 14));
+		if (sign && !/\w/.test(text[i - 1] || '')) {
+			short += level ? '' : sign[0];
+			i += sign[0].length - 1;
+		} else if (text[i] === '<' && (level || short !== '')) {
+			short += level++ ? '' : '<\u2026>';
+		} else if (text[i] === '>' && level && text[i - 1] !== '-') {
+			level--;
+		} else if (!level) {
+			short += text[i];
+		}
+	}
+	return level ? text : short;
+}
+
+function labelOf(node, room)
 {
 	const frame = frameOf[node];
 	if (node === 0)
 		return 'all \u00b7 ' + amount(total[0]);
-	return labels[frame] || (labels[frame] = shown(names[frame]));
+	const name = shown(names[frame]);
+	return widthOf(name) <= room ? name : shortOf(frame);
+}
+
+function shortOf(frame)
+{
+	return shortNames[frame] || (shortNames[frame] = shown(shorten(names[frame])));
 }
 
 function layOut()
@@ -520,6 +551,7 @@ const COLUMNS = {
 	object: { title: 'Object', key: row => objects[row.frame] },
 	file: { title: 'File', key: row => files[row.frame] },
 };
+const hasFiles = files.some(file => file !== '');
 let firstRows = [];
 function drawTable()
 {
@@ -533,11 +565,11 @@ function drawTable()
 	head.textContent = body.textContent = '';
 	const titles = head.insertRow();
 	for (const [key, one] of Object.entries(COLUMNS)) {
-		if (key === 'change' && !base)
+		if ((key === 'change' && !base) || (key === 'file' && !hasFiles))
 			continue;
 		const isNumber = key === 'self' || key === 'total' || key === 'change';
 		const cell = make('th', one.title, isNumber ? 'value' : '');
-		cell.style.width = { self: '205px', total: '205px', change: '150px', object: '17%', file: '20%' }[key] || '';
+		cell.style.width = { self: '220px', total: '220px', change: '130px', object: '16%', file: '17%' }[key] || '';
 		if (column === one)
 			cell.setAttribute('aria-sort', isNumber !== isReversed ? 'descending' : 'ascending');
 		cell.onclick = () => go({ sort: sort === key ? '-' + key : key });
@@ -551,14 +583,17 @@ function drawTable()
 	};
 	for (const row of list.slice(0, most)) {
 		const line = body.insertRow(), name = make('td', undefined, 'name'), delta = change(row.self, row.baseSelf);
-		name.append(swatch(row.frame), shown(names[row.frame]));
+		name.append(swatch(row.frame), shortOf(row.frame));
 		name.title = shown(names[row.frame]);
 		line.append(cost(row.self, 'self'), cost(row.total, 'total'));
 		if (base)
 			line.append(make('td', delta === 0 ? '0' : points(delta) + ' points', 'value ' + (delta > 0 ? 'grew' : 'shrank')));
-		const file = make('td', whereOf(row.frame).replace(/^.*\/(?=.)/, ''));
-		file.title = whereOf(row.frame);
-		line.append(name, make('td', shown(objects[row.frame])), file);
+		line.append(name, make('td', shown(objects[row.frame])));
+		if (hasFiles) {
+			const file = make('td', whereOf(row.frame).replace(/^.*\/(?=.)/, ''));
+			file.title = whereOf(row.frame);
+			line.append(file);
+		}
 		line.onclick = () => go({ search: '^' + literally(names[row.frame]) + '$', tab: 'flame' });
 	}
 	$('more').textContent = list.length > most ? `The first ${most} of ${number.format(list.length)} functions; search to see others.` :
@@ -577,7 +612,9 @@ function fact(title, value, detail)
 
 function drawHeader()
 {
-	for (const [key, value] of data.identity) {
+	document.querySelector('h1').textContent = shown(document.title.replace(/^.*\/|\.html$/g, ''));
+	const facts = /^([\w.-]{1,40})=(.+)$/, isFact = comment => facts.test(comment);
+	for (const [key, value] of [...data.identity, ...data.comments.filter(isFact).map(comment => facts.exec(comment).slice(1))]) {
 		const chip = make('span'), label = make('i', shown(key) + ' ');
 		chip.append(label, shown(value));
 		chip.title = shown(key + ' = ' + value);
@@ -610,10 +647,11 @@ function drawHeader()
 			line.append(make('td', name), make('td', number.format(count) + ' \u00d7'), make('td', weight > 0 ? amount(weight) : ''), make('td', text));
 		}
 	}
-	if (data.comments.length) {
+	const comments = data.comments.filter(comment => !isFact(comment));
+	if (comments.length) {
 		$('comments').hidden = false;
-		$('comments').querySelector('summary').textContent = data.comments.length === 1 ? '1 comment' : data.comments.length + ' comments';
-		for (const comment of data.comments)
+		$('comments').querySelector('summary').textContent = comments.length === 1 ? '1 comment' : comments.length + ' comments';
+		for (const comment of comments)
 			$('comments').querySelector('ul').append(make('li', shown(comment)));
 	}
 	$('about').textContent = 'deepprof ' + data.version;
@@ -668,8 +706,8 @@ function drawCrumbs()
 			bar.append(make('span', `\u2026 ${path.length - 8} more`));
 			continue;
 		}
-		const button = make('button', node === 0 ? 'all' : shown(names[frameOf[node]]), node === view.zoom ? 'here' : '');
-		button.title = button.textContent;
+		const button = make('button', node === 0 ? 'all' : shortOf(frameOf[node]), node === view.zoom ? 'here' : '');
+		button.title = shown(names[frameOf[node]]);
 		button.onclick = () => go({ zoom: node });
 		bar.append(button);
 	}
