@@ -69,12 +69,13 @@ function filterThreads()
 /* Difference of shares: how much more of the whole a node is than it was in the base, in -1 .. 1. */
 const shareOf = (value, all) => all > 0 ? value / all : 0;
 const change = (value, baseValue) => shareOf(value, total[0]) - shareOf(baseValue, baseTotal[0]);
-let mostChange = 0;
+let mostChange = 0; /* of what is drawn */
 function measureChange()
 {
 	mostChange = 0;
 	for (let i = 1; base && i < nodeCount; i++)
-		mostChange = Math.max(mostChange, Math.abs(change(total[i], baseTotal[i])));
+		if (total[i] > 0)
+			mostChange = Math.max(mostChange, Math.abs(change(total[i], baseTotal[i])));
 }
 
 /* Text. Names are other people's: characters that would reorder or hide what stands beside them are spelled out. */
@@ -102,6 +103,8 @@ function percent(share)
 }
 
 const points = difference => (difference < 0 ? '\u2212' : '+') + (100 * Math.abs(difference)).toFixed(2);
+
+const sign = difference => Math.abs(difference) < 5e-5 ? '' : difference > 0 ? 'grew' : 'shrank';
 
 function make(tag, text, className)
 {
@@ -399,7 +402,7 @@ function shorten(name)
 		if (sign && !/\w/.test(text[i - 1] || '')) {
 			short += level ? '' : sign[0];
 			i += sign[0].length - 1;
-		} else if (text[i] === '<' && (level || short !== '')) {
+		} else if (text[i] === '<' && (level || /[\w:]/.test(text[i - 1] || ''))) {
 			short += level++ ? '' : '<\u2026>';
 		} else if (text[i] === '>' && level && text[i - 1] !== '-') {
 			level--;
@@ -497,7 +500,7 @@ function showTip(node, x, y)
 		const line = table.insertRow();
 		line.append(make('td', label), ...cells.map(c => c instanceof Node ? c : make('td', c)));
 	};
-	const changed = delta => make('td', points(delta) + ' points', delta > 0 ? 'grew' : 'shrank');
+	const changed = delta => make('td', points(delta) + ' points', sign(delta));
 	row('total', amount(total[node]), percent(shareOf(total[node], total[0])) + ' of all',
 		view.zoom > 0 && node >= view.zoom && node < end[view.zoom] ? percent(shareOf(total[node], total[view.zoom])) + ' of zoomed' : '');
 	row('self', amount(self[node]), percent(shareOf(self[node], total[0])) + ' of all', '');
@@ -569,7 +572,7 @@ function drawTable()
 			continue;
 		const isNumber = key === 'self' || key === 'total' || key === 'change';
 		const cell = make('th', one.title, isNumber ? 'value' : '');
-		cell.style.width = { self: '220px', total: '220px', change: '130px', object: '16%', file: '17%' }[key] || '';
+		cell.style.width = { self: '200px', total: '200px', change: '130px', object: '16%', file: '17%' }[key] || '';
 		if (column === one)
 			cell.setAttribute('aria-sort', isNumber !== isReversed ? 'descending' : 'ascending');
 		cell.onclick = () => go({ sort: sort === key ? '-' + key : key });
@@ -587,7 +590,7 @@ function drawTable()
 		name.title = shown(names[row.frame]);
 		line.append(cost(row.self, 'self'), cost(row.total, 'total'));
 		if (base)
-			line.append(make('td', delta === 0 ? '0' : points(delta) + ' points', 'value ' + (delta > 0 ? 'grew' : 'shrank')));
+			line.append(make('td', delta === 0 ? '0' : points(delta) + ' points', 'value ' + sign(delta)));
 		line.append(name, make('td', shown(objects[row.frame])));
 		if (hasFiles) {
 			const file = make('td', whereOf(row.frame).replace(/^.*\/(?=.)/, ''));
@@ -612,7 +615,7 @@ function fact(title, value, detail)
 
 function drawHeader()
 {
-	document.querySelector('h1').textContent = shown(document.title.replace(/^.*\/|\.html$/g, ''));
+	document.querySelector('h1').textContent = shown(document.title.replace(/^(?:.*\/)?([^/]+)\.html$/, '$1'));
 	const facts = /^([\w.-]{1,40})=(.+)$/, isFact = comment => facts.test(comment);
 	for (const [key, value] of [...data.identity, ...data.comments.filter(isFact).map(comment => facts.exec(comment).slice(1))]) {
 		const chip = make('span'), label = make('i', shown(key) + ' ');
@@ -628,7 +631,7 @@ function drawHeader()
 	if (data.duration > 0) {
 		const seconds = data.duration / 1e9;
 		fact('wall clock', seconds >= 120 ? Math.floor(seconds / 60) + ' min ' + Math.round(seconds % 60) + ' s' : seconds.toFixed(2) + '\u202fs',
-			isTime && data.type === 'cpu' ? (whole / data.duration).toFixed(2) + ' cores busy' : '');
+			isTime && data.type === 'cpu' ? (whole / data.duration).toFixed(whole / data.duration < 10 ? 2 : 0) + ' cores busy' : '');
 	}
 	const threads = data.threads.filter(t => t[1] !== 0 || t[0] !== '').length;
 	if (threads)
@@ -722,11 +725,16 @@ function drawLegend()
 	if (base && view.colours === 'difference') {
 		const scale = make('span', '', 'scale'), stops = [-1, -0.5, -0.1, 0, 0.1, 0.5, 1].map(x => differenceColour(x * mostChange));
 		scale.style.background = `linear-gradient(90deg, ${stops.join(',')})`;
+		let gone = 0;
+		for (let i = 0; i < nodeCount; i = total[i] > 0 ? i + 1 : end[i])
+			gone += total[i] > 0 ? 0 : baseTotal[i];
 		legend.append(`share shrank by ${(100 * mostChange).toFixed(1)} points`, scale, `grew by ${(100 * mostChange).toFixed(1)} points`);
+		if (gone > 0)
+			legend.append(` \u00b7 ${percent(shareOf(gone, baseTotal[0]))} of before is gone from here; Hottest functions lists it`);
 		return;
 	}
 	const most = 9;
-	for (const [key, cost] of objectRank.slice(0, most).filter(([, cost]) => cost > 0)) {
+	for (const [key, cost] of objectRank.slice(0, most)) {
 		const isKind = key.startsWith('\0'), text = isKind ? key.slice(1) : key;
 		const frame = kinds.findIndex((kind, i) => i > 0 && legendKey(i) === key && kind !== UNNAMED);
 		const button = make('button'), mark = swatch(frame < 0 ? kinds.findIndex((kind, i) => i > 0 && legendKey(i) === key) : frame);
