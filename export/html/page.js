@@ -144,6 +144,9 @@ function hash(text)
 	let value = 2166136261;
 	for (let i = 0; i < text.length; i++)
 		value = Math.imul(value ^ text.charCodeAt(i), 16777619);
+	value = Math.imul(value ^ value >>> 16, 0x85ebca6b); /* names that differ in the last letter must differ in colour */
+	value = Math.imul(value ^ value >>> 13, 0xc2b2ae35);
+	value ^= value >>> 16;
 	return (value >>> 8 & 0xffff) / 0xffff;
 }
 
@@ -371,12 +374,6 @@ function drawGraph()
 		} else {
 			pen.fillRect(x, y, drawn, ROW - GAP);
 		}
-		if (node === hovered || node === cursor) {
-			pen.globalAlpha = 1;
-			pen.strokeStyle = style.getPropertyValue(node === cursor ? '--accent' : '--text');
-			pen.lineWidth = node === cursor ? 2 : 1.5;
-			pen.strokeRect(x + 0.75, y + 0.75, Math.max(1, drawn - 1.5), ROW - GAP - 1.5);
-		}
 		if (w > 26) {
 			pen.globalAlpha = isCaller ? 0.75 : isDim ? 0.5 : 1;
 			const isOnPage = dark.matches && (pen.globalAlpha < 1 || kinds[frame] === INCOMPLETE);
@@ -385,6 +382,34 @@ function drawGraph()
 		}
 	}
 	pen.globalAlpha = 1;
+	drawing.width = canvas.width;
+	drawing.height = canvas.height;
+	drawing.getContext('2d').drawImage(canvas, 0, 0);
+	outline();
+}
+
+/* The pointer only moves an outline over the finished drawing: a large graph takes too long to draw for each move. */
+const drawing = document.createElement('canvas');
+function drawOutlines()
+{
+	pen.save();
+	pen.setTransform(1, 0, 0, 1, 0, 0);
+	pen.drawImage(drawing, 0, 0);
+	pen.restore();
+	outline();
+}
+
+function outline()
+{
+	const style = getComputedStyle(document.documentElement);
+	for (const node of [hovered, cursor]) {
+		const k = node < 0 ? -1 : seen.indexOf(node);
+		if (k < 0)
+			continue;
+		pen.strokeStyle = style.getPropertyValue(node === cursor ? '--accent' : '--text');
+		pen.lineWidth = node === cursor ? 2 : 1.5;
+		pen.strokeRect(seenX[k] + 0.75, top(depthOf[node]) + 0.75, Math.max(1, seenWidth[k] - GAP - 1.5), ROW - GAP - 1.5);
+	}
 }
 
 /* A short name where there is no room for the whole one: C++ and Rust arguments between <> left out. The signs of
@@ -881,7 +906,7 @@ canvas.addEventListener('mousemove', event => {
 	const node = nodeAt(event.offsetX, event.offsetY);
 	if (node !== hovered) {
 		hovered = node;
-		drawGraph();
+		drawOutlines();
 	}
 	canvas.style.cursor = node < 0 ? 'default' : 'pointer';
 	showTip(node, event.clientX, event.clientY);
@@ -889,7 +914,7 @@ canvas.addEventListener('mousemove', event => {
 canvas.addEventListener('mouseleave', () => {
 	hovered = -1;
 	showTip(-1);
-	drawGraph();
+	drawOutlines();
 });
 canvas.addEventListener('click', event => {
 	const node = nodeAt(event.offsetX, event.offsetY);
@@ -933,7 +958,7 @@ function walk(key)
 	const y = top(depthOf[cursor]);
 	if (y < 0 || y + ROW > height)
 		flame.scrollTop += y - height / 2;
-	drawGraph();
+	drawOutlines();
 	tipBeside(cursor);
 }
 
