@@ -105,7 +105,7 @@ struct dp_host {
 	/* Constant once armed. */
 	char settings[DP_SETTINGS_SIZE]; /* for the agent, "key=value" lines */
 	uint32_t settings_size;
-	char secrets[1024];              /* over the socket, never in the region */
+	char secrets[DP_SETTINGS_SIZE];  /* all of them with what is secret: over the socket, never in the region */
 	uint32_t secrets_size;
 	char agent_path[2][512]; /* where deepprof-agent may be */
 	char run_socket[64];     /* the agent of a `deepprof run`; "" for the user's own */

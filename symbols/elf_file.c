@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The bytes of one ELF file, checked.
  *
- * Small files are copied, so nothing that happens to them later concerns us. Larger ones are mapped: a copy
- * of every library of every host is memory that nobody would grant us. A mapped file that is cut in place
- * raises SIGBUS at the next look. Package managers and linkers replace libraries by rename, which leaves our
- * mapping whole, and a library cut in place kills the program that runs it too; what remains is met by asking
- * the file's length before each look (dp_elf_is_whole), which leaves a window of microseconds. */
+ * A file that is mapped can be cut by anybody who may write it (cp over a library does), and a look beyond
+ * its new end is SIGBUS. Our own process asks for dp_object_guard_bus(), which makes such a page read as
+ * zeros, to every reader just a damaged file: libdw and libunwind read these bytes too. So all but small
+ * files are mapped there and cost the pages looked at. Inside a host no signal is ours: files up to a few
+ * MiB, plugins that are built and loaded again and again among them, are copied. A larger one is mapped;
+ * linkers and package managers replace those by rename, which leaves our mapping whole, and what remains is
+ * met by asking the file's length before each look (dp_elf_is_whole), which leaves a window of microseconds.
+ */
 #include "symbols/elf_file.h"
+#include "symbols/symbols.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -21,7 +29,34 @@ enum { MACHINE = EM_X86_64 };
 #elif defined(__aarch64__)
 enum { MACHINE = EM_AARCH64 };
 #endif
-enum { COPIED_BYTES_MOST = 1024 * 1024, SECTIONS_MOST = 1 << 20 };
+enum { COPIED_GUARDED_MOST = 64 * 1024, COPIED_BYTES_MOST = 4 << 20, SECTIONS_MOST = 1 << 20 };
+
+static bool is_guarded;
+static struct sigaction former_bus;
+
+static void on_bus(int signo, siginfo_t *info, void *context)
+{
+	const int saved_errno = errno;
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	void *at = (void *)((uintptr_t)info->si_addr & ~(page - 1));
+	(void)context;
+	if (info->si_code != BUS_ADRERR ||
+		mmap(at, page, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != at)
+		sigaction(signo, &former_bus, NULL); /* not for us: it faults again, as without us */
+	errno = saved_errno;
+}
+
+int dp_object_guard_bus(void)
+{
+	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+	if (is_guarded)
+		return 0;
+	sigfillset(&action.sa_mask);
+	if (sigaction(SIGBUS, &action, &former_bus) < 0)
+		return -errno;
+	is_guarded = true;
+	return 0;
+}
 
 static bool within(const struct dp_elf_file *file, uint64_t offset, uint64_t size)
 {
@@ -123,28 +158,63 @@ static int map(struct dp_elf_file *file, int fd)
 	return 0;
 }
 
-int dp_elf_open(struct dp_elf_file *file, const char *path)
+/* O_NONBLOCK: a path of a host may name a pipe, and its open must not wait. */
+int dp_open_under(const char *path, const char *root)
 {
+	const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct stat status;
+	int fd;
+
+	if (!root || !*root || !strcmp(root, "/")) {
+		fd = open(path, flags);
+	} else {
+		const int base = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (base < 0)
+			return -errno;
+		/* Absolute links in a container are meant from its root. */
+		struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_IN_ROOT};
+		fd = (int)syscall(SYS_openat2, base, path, &how, sizeof how);
+		if (fd < 0 && (errno == ENOSYS || errno == EPERM)) /* Linux before 5.6, or a filter */
+			fd = openat(base, path + strspn(path, "/"), flags | O_NOFOLLOW);
+		const int error = errno;
+		close(base);
+		errno = error;
+	}
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+		close(fd);
+		return -EBADMSG;
+	}
+	return fd;
+}
+
+static char *joined(const char *root, const char *path)
+{
+	char *whole;
+	return asprintf(&whole, "%s%s", root ? root : "", path) < 0 ? NULL : whole;
+}
+
+int dp_elf_open_under(struct dp_elf_file *file, const char *path, const char *root)
+{
+	const size_t copied_most = is_guarded ? COPIED_GUARDED_MOST : COPIED_BYTES_MOST;
 	struct stat status;
 	int error;
 
 	*file = (struct dp_elf_file){.held = DP_ELF_BORROWED};
-	/* O_NONBLOCK: a path of a host may name a pipe, and its open must not wait. */
-	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	const int fd = dp_open_under(path, root);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (fstat(fd, &status) < 0)
 		error = -errno;
-	else if (!S_ISREG(status.st_mode) || status.st_size < (off_t)sizeof(Elf64_Ehdr))
+	else if (status.st_size < (off_t)sizeof(Elf64_Ehdr))
 		error = -EBADMSG;
 	else {
 		file->size = (size_t)status.st_size;
 		file->device = status.st_dev;
 		file->inode = status.st_ino;
-		file->path = strdup(path);
-		error = !file->path                       ? -ENOMEM
-			: file->size <= COPIED_BYTES_MOST ? copy(file, fd)
-							  : map(file, fd);
+		file->path = joined(root, path);
+		error = !file->path ? -ENOMEM : file->size <= copied_most ? copy(file, fd) : map(file, fd);
 	}
 	close(fd);
 	if (!error)
@@ -152,6 +222,11 @@ int dp_elf_open(struct dp_elf_file *file, const char *path)
 	if (error)
 		dp_elf_close(file);
 	return error;
+}
+
+int dp_elf_open(struct dp_elf_file *file, const char *path)
+{
+	return dp_elf_open_under(file, path, NULL);
 }
 
 void dp_elf_close(struct dp_elf_file *file)
@@ -167,7 +242,7 @@ void dp_elf_close(struct dp_elf_file *file)
 bool dp_elf_is_whole(const struct dp_elf_file *file)
 {
 	struct stat status;
-	if (file->held != DP_ELF_MAPPED)
+	if (file->held != DP_ELF_MAPPED || is_guarded)
 		return true;
 	/* Another file by that name, or none: ours was replaced, not cut, and lives on in the mapping. */
 	return stat(file->path, &status) < 0 || status.st_dev != file->device ||
@@ -180,7 +255,7 @@ bool dp_elf_segment(const struct dp_elf_file *file, size_t index, Elf64_Phdr *se
 	       read_at(file, file->header.e_phoff + index * sizeof *segment, segment, sizeof *segment);
 }
 
-bool dp_elf_file_section(const struct dp_elf_file *file, size_t index, Elf64_Shdr *section)
+bool dp_elf_section_at(const struct dp_elf_file *file, size_t index, Elf64_Shdr *section)
 {
 	return index < file->section_count &&
 	       read_at(file, file->header.e_shoff + index * sizeof *section, section, sizeof *section);
@@ -197,10 +272,10 @@ bool dp_elf_find(const struct dp_elf_file *file, const char *name, Elf64_Shdr *s
 {
 	Elf64_Shdr names;
 	size_t size;
-	if (!file->section_names || !dp_elf_file_section(file, file->section_names, &names))
+	if (!file->section_names || !dp_elf_section_at(file, file->section_names, &names))
 		return false;
 	const uint8_t *texts = dp_elf_section_bytes(file, &names, &size);
-	for (size_t i = 1; dp_elf_file_section(file, i, section); i++) {
+	for (size_t i = 1; dp_elf_section_at(file, i, section); i++) {
 		const char *text = dp_elf_text(texts, size, section->sh_name);
 		if (text && !strcmp(text, name)) {
 			if (index)
@@ -213,7 +288,7 @@ bool dp_elf_find(const struct dp_elf_file *file, const char *name, Elf64_Shdr *s
 
 bool dp_elf_find_type(const struct dp_elf_file *file, uint32_t type, Elf64_Shdr *section)
 {
-	for (size_t i = 1; dp_elf_file_section(file, i, section); i++)
+	for (size_t i = 1; dp_elf_section_at(file, i, section); i++)
 		if (section->sh_type == type)
 			return true;
 	return false;
@@ -259,6 +334,16 @@ void dp_elf_build_id(const struct dp_elf_file *file, char *hex, size_t size)
 	for (size_t i = 0; !id && dp_elf_segment(file, i, &segment); i++)
 		if (segment.p_type == PT_NOTE && within(file, segment.p_offset, segment.p_filesz))
 			find_build_id(file->bytes + segment.p_offset, segment.p_filesz, &id, &id_size);
+	/* Debug files keep the sections of notes; their segments say what the code's file holds. */
+	Elf64_Shdr section;
+	for (size_t i = 1; !id && dp_elf_section_at(file, i, &section); i++) {
+		size_t notes_size;
+		const uint8_t *notes = section.sh_type == SHT_NOTE
+					       ? dp_elf_section_bytes(file, &section, &notes_size)
+					       : NULL;
+		if (notes)
+			find_build_id(notes, notes_size, &id, &id_size);
+	}
 	*hex = 0;
 	if (!id || id_size * 2 + 1 > size)
 		return;

@@ -23,6 +23,11 @@ struct dp_elf_file {
 
 /* 0, or -errno; -EBADMSG: not a 64-bit ELF file of this machine, or a damaged one. */
 int dp_elf_open(struct dp_elf_file *file, const char *path);
+/* path within root (NULL: /); links cannot lead out of it. */
+int dp_elf_open_under(struct dp_elf_file *file, const char *path, const char *root);
+/* A descriptor of a regular file, or -errno (-EBADMSG: not a regular one). Never waits on a pipe or device.
+ */
+int dp_open_under(const char *path, const char *root);
 /* The bytes must outlive the file. */
 int dp_elf_from_memory(struct dp_elf_file *file, const void *bytes, size_t size);
 /* Takes the bytes over: they are freed at the end, and here on an error. */
@@ -33,7 +38,7 @@ bool dp_elf_is_whole(const struct dp_elf_file *file);
 
 /* false: index out of range. */
 bool dp_elf_segment(const struct dp_elf_file *file, size_t index, Elf64_Phdr *segment);
-bool dp_elf_file_section(const struct dp_elf_file *file, size_t index, Elf64_Shdr *section);
+bool dp_elf_section_at(const struct dp_elf_file *file, size_t index, Elf64_Shdr *section);
 /* By name; *index may be NULL. */
 bool dp_elf_find(const struct dp_elf_file *file, const char *name, Elf64_Shdr *section, size_t *index);
 bool dp_elf_find_type(const struct dp_elf_file *file, uint32_t type, Elf64_Shdr *section);

@@ -1,167 +1,331 @@
 /* SPDX-License-Identifier: Apache-2.0
- * /tmp/perf-PID.map: "START SIZE name" a line, both hexadecimal. A JIT appends and reuses addresses: of entries that
- * overlap the newest is true. */
+ * Names a JIT writes into /tmp/perf-PID.map, a line each: START SIZE name, both in hex.
+ *
+ * The file only grows while its writer lives, and a later line is the truth where lines overlap: JITs use
+ * memory again. Entries read are kept in two levels: a sorted one without overlaps, and the newest, which are
+ * few and looked through one by one; so a file that grows between two questions does not mean sorting
+ * everything again. */
 #include "symbols/symbols.h"
+#include "base/arena.h"
+#include "symbols/elf_file.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BYTES_MOST = 64 * 1024 * 1024, NAME_MOST = 1024, CHUNK = 64 * 1024 };
+enum {
+	NAMES_BYTES_MOST = 64 << 20,
+	ENTRIES_MOST = 1 << 21,
+	NAME_BYTES_MOST = 1024,
+	RECENT_MOST = 512,
+	READ_BYTES = 64 * 1024,
+};
+/* In one go; a file that grows faster is read on at the next question. */
+static const size_t read_most_bytes = 256ull << 20;
 
 struct entry {
 	uint64_t start, end;
-	uint32_t order;
-	char *name;
+	const char *name;
 };
 
 struct dp_perf_map {
-	char path[4200];
-	struct entry *entries;
-	size_t count, capacity, bytes;
-	bool is_sorted;
-	off_t read_to;
-	char rest[NAME_MOST + 64]; /* a line that was not whole yet */
-	size_t rest_size;
-	bool skips_line;
+	char path[64];
+	char *root;
+	dev_t device;
+	ino_t inode;
+	uint64_t read_to;      /* the file up to here is read: whole lines */
+	struct dp_arena names; /* live as long as the map: given out */
+	struct entry *sorted;  /* by address, without overlaps */
+	size_t sorted_count;
+	struct entry *recent; /* in the file's order */
+	size_t recent_count, recent_room;
+	bool is_full;
 };
 
 struct dp_perf_map *dp_perf_map_new(int pid, const char *root)
 {
 	struct dp_perf_map *map = calloc(1, sizeof *map);
-	if (map)
-		snprintf(map->path, sizeof map->path, "%s/tmp/perf-%d.map", root ? root : "", pid);
+	if (!map)
+		return NULL;
+	snprintf(map->path, sizeof map->path, "/tmp/perf-%d.map", pid);
+	map->root = root ? strdup(root) : NULL;
+	dp_arena_init(&map->names, NAMES_BYTES_MOST);
+	if (root && !map->root) {
+		dp_perf_map_free(map);
+		return NULL;
+	}
 	return map;
-}
-
-static void forget(struct dp_perf_map *map)
-{
-	for (size_t i = 0; i < map->count; i++)
-		free(map->entries[i].name);
-	map->count = map->bytes = map->rest_size = 0;
-	map->read_to = 0;
-	map->skips_line = false;
-}
-
-static void take_line(struct dp_perf_map *map, char *line)
-{
-	char *at = line, *end;
-	errno = 0;
-	const uint64_t start = strtoull(at, &end, 16);
-	if (end == at || *end != ' ')
-		return;
-	at = end + 1;
-	const uint64_t size = strtoull(at, &end, 16);
-	if (end == at || *end != ' ' || !end[1] || errno || !size || start + size < start)
-		return;
-	if (map->count == map->capacity) {
-		const size_t capacity = map->capacity ? map->capacity * 2 : 1024;
-		struct entry *entries = realloc(map->entries, capacity * sizeof *entries);
-		if (!entries)
-			return;
-		map->entries = entries;
-		map->capacity = capacity;
-	}
-	const size_t length = strlen(end + 1);
-	if (map->bytes + length + sizeof(struct entry) > BYTES_MOST)
-		return;
-	char *name = strdup(end + 1);
-	if (!name)
-		return;
-	map->bytes += length + sizeof(struct entry);
-	map->entries[map->count] = (struct entry){start, start + size, (uint32_t)map->count, name};
-	map->count++;
-	map->is_sorted = false;
-}
-
-static void take_bytes(struct dp_perf_map *map, const char *bytes, size_t size)
-{
-	for (size_t i = 0; i < size; i++) {
-		if (bytes[i] == '\n') {
-			map->rest[map->rest_size] = 0;
-			if (!map->skips_line)
-				take_line(map, map->rest);
-			map->rest_size = 0;
-			map->skips_line = false;
-		} else if (map->rest_size == sizeof map->rest - 1) {
-			map->skips_line = true; /* nobody's name is that long */
-		} else {
-			map->rest[map->rest_size++] = bytes[i] ? bytes[i] : '?';
-		}
-	}
-}
-
-static void read_more(struct dp_perf_map *map)
-{
-	char bytes[CHUNK];
-	struct stat status;
-	const int fd = open(map->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return;
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
-		if (status.st_size < map->read_to)
-			forget(map); /* begun anew */
-		ssize_t got;
-		while (map->bytes < BYTES_MOST && (got = pread(fd, bytes, sizeof bytes, map->read_to)) > 0) {
-			take_bytes(map, bytes, (size_t)got);
-			map->read_to += got;
-		}
-	}
-	close(fd);
-}
-
-static int compare(const void *one, const void *other)
-{
-	const struct entry *a = one, *b = other;
-	return a->start != b->start ? (a->start < b->start ? -1 : 1) : a->order < b->order ? -1 : a->order > b->order;
-}
-
-/* The newest of the entries that hold the address; they begin at or before it. */
-static const struct entry *find(struct dp_perf_map *map, uint64_t address)
-{
-	enum { BACK_MOST = 4096 };
-	if (!map->is_sorted && map->count)
-		qsort(map->entries, map->count, sizeof *map->entries, compare);
-	map->is_sorted = true;
-	size_t low = 0, high = map->count;
-	while (low < high) {
-		const size_t middle = (low + high) / 2;
-		if (map->entries[middle].start <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	const struct entry *found = NULL;
-	for (size_t back = 0; low-- > 0 && back < BACK_MOST; back++) {
-		const struct entry *entry = &map->entries[low];
-		if (address < entry->end && (!found || entry->order > found->order))
-			found = entry;
-	}
-	return found;
-}
-
-int dp_perf_map_symbolise(struct dp_perf_map *map, uint64_t address, struct dp_symbol *symbol)
-{
-	const struct entry *entry = find(map, address);
-	if (!entry) {
-		read_more(map);
-		entry = find(map, address);
-	}
-	if (!entry)
-		return 0;
-	*symbol = (struct dp_symbol){.name = entry->name, .system_name = entry->name};
-	return 1;
 }
 
 void dp_perf_map_free(struct dp_perf_map *map)
 {
 	if (!map)
 		return;
-	forget(map);
-	free(map->entries);
+	dp_arena_fini(&map->names);
+	free(map->sorted);
+	free(map->recent);
+	free(map->root);
 	free(map);
+}
+
+/* Hexadecimal digits at *text, before end; false: none, or more than 64 bits. */
+static bool read_hex(const char **text, const char *end, uint64_t *value)
+{
+	const char *at = *text;
+	*value = 0;
+	if (end - at > 2 && at[0] == '0' && (at[1] | 32) == 'x')
+		at += 2;
+	const char *const first = at;
+	for (; at < end && isxdigit((unsigned char)*at); at++) {
+		if (*value >> 60)
+			return false;
+		*value = *value << 4 |
+			 (uint64_t)(isdigit((unsigned char)*at) ? *at - '0' : (*at | 32) - 'a' + 10);
+	}
+	*text = at;
+	return at > first;
+}
+
+static bool skip_spaces(const char **text, const char *end)
+{
+	const char *at = *text;
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	const bool is_some = at > *text;
+	*text = at;
+	return is_some;
+}
+
+static void add_entry(
+	struct dp_perf_map *map, uint64_t start, uint64_t size, const char *name, size_t name_size)
+{
+	if (map->is_full)
+		return;
+	if (map->recent_count == map->recent_room) {
+		const size_t room = map->recent_room ? 2 * map->recent_room : RECENT_MOST;
+		struct entry *recent = realloc(map->recent, room * sizeof *recent);
+		if (!recent)
+			return;
+		map->recent = recent;
+		map->recent_room = room;
+	}
+	char *copy = dp_arena_copy(&map->names, name, name_size);
+	if (!copy || map->sorted_count + map->recent_count >= ENTRIES_MOST) {
+		map->is_full = true;
+		return;
+	}
+	for (size_t i = 0; i < name_size; i++)
+		if ((unsigned char)copy[i] < ' ')
+			copy[i] = '?';
+	map->recent[map->recent_count++] = (struct entry){start, start + size, copy};
+}
+
+static void read_line(struct dp_perf_map *map, const char *line, const char *end)
+{
+	uint64_t start, size;
+	if (end > line && end[-1] == '\r')
+		end--;
+	if (!read_hex(&line, end, &start) || !skip_spaces(&line, end) || !read_hex(&line, end, &size) ||
+		!skip_spaces(&line, end) || line == end || !size || size > UINT64_MAX - start)
+		return;
+	const size_t name_size = (size_t)(end - line);
+	add_entry(map, start, size, line, name_size < NAME_BYTES_MOST ? name_size : NAME_BYTES_MOST);
+}
+
+/* Heap of the entries that cover the sweep's place, newest on top. */
+struct cover {
+	uint32_t *heap;
+	size_t count;
+};
+
+static void push(struct cover *cover, uint32_t index)
+{
+	size_t at = cover->count++;
+	for (; at && cover->heap[(at - 1) / 2] < index; at = (at - 1) / 2)
+		cover->heap[at] = cover->heap[(at - 1) / 2];
+	cover->heap[at] = index;
+}
+
+static void pop(struct cover *cover)
+{
+	const uint32_t last = cover->heap[--cover->count];
+	size_t at = 0;
+	for (size_t child; (child = 2 * at + 1) < cover->count; at = child) {
+		if (child + 1 < cover->count && cover->heap[child + 1] > cover->heap[child])
+			child++;
+		if (cover->heap[child] <= last)
+			break;
+		cover->heap[at] = cover->heap[child];
+	}
+	if (cover->count)
+		cover->heap[at] = last;
+}
+
+static int compare_starts(const void *a, const void *b, void *context)
+{
+	const struct entry *entries = context;
+	const uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+	if (entries[left].start != entries[right].start)
+		return entries[left].start < entries[right].start ? -1 : 1;
+	return left < right ? -1 : left > right;
+}
+
+static void emit(struct entry *sorted, size_t *count, uint64_t from, uint64_t to, const char *name)
+{
+	if (from >= to)
+		return;
+	if (*count && sorted[*count - 1].name == name && sorted[*count - 1].end == from)
+		sorted[*count - 1].end = to;
+	else
+		sorted[(*count)++] = (struct entry){from, to, name};
+}
+
+/* Sweeps over all entries (oldest first) by address; each place gets the newest that covers it. A piece ends
+ * where an entry starts or the piece's own ends: at most 2 * count of them. */
+static size_t sweep(const struct entry *entries, const uint32_t *order, size_t count, uint32_t *heap,
+	struct entry *sorted)
+{
+	struct cover cover = {.heap = heap};
+	size_t next = 0, kept = 0;
+	uint64_t at = 0;
+
+	while (next < count || cover.count) {
+		while (cover.count && entries[heap[0]].end <= at)
+			pop(&cover);
+		if (!cover.count) {
+			if (next == count)
+				break;
+			at = entries[order[next]].start;
+		}
+		while (next < count && entries[order[next]].start <= at)
+			push(&cover, order[next++]);
+		while (cover.count && entries[heap[0]].end <= at)
+			pop(&cover);
+		if (!cover.count)
+			continue;
+		const struct entry *top = &entries[heap[0]];
+		uint64_t to = top->end;
+		if (next < count && entries[order[next]].start < to)
+			to = entries[order[next]].start;
+		emit(sorted, &kept, at, to, top->name);
+		at = to;
+	}
+	return kept;
+}
+
+static void merge_recent(struct dp_perf_map *map)
+{
+	const size_t count = map->sorted_count + map->recent_count;
+	struct entry *all = malloc(count * sizeof *all), *sorted = malloc(2 * count * sizeof *sorted);
+	uint32_t *order = malloc(count * sizeof *order), *heap = malloc(count * sizeof *heap);
+
+	if (all && sorted && order && heap) {
+		if (map->sorted_count)
+			memcpy(all, map->sorted, map->sorted_count * sizeof *all);
+		memcpy(all + map->sorted_count, map->recent, map->recent_count * sizeof *all);
+		for (size_t i = 0; i < count; i++)
+			order[i] = (uint32_t)i;
+		qsort_r(order, count, sizeof *order, compare_starts, all);
+		map->sorted_count = sweep(all, order, count, heap, sorted);
+		free(map->sorted);
+		map->sorted = realloc(sorted, (map->sorted_count + 1) * sizeof *sorted);
+		if (!map->sorted)
+			map->sorted = sorted;
+		sorted = NULL;
+		map->recent_count = 0;
+	}
+	free(all);
+	free(sorted);
+	free(order);
+	free(heap);
+}
+
+/* Whole lines are taken; the rest of the last one is read again when it has its end. */
+static void read_on(struct dp_perf_map *map, int fd, uint64_t size)
+{
+	static const size_t room = READ_BYTES;
+	char *bytes = malloc(room);
+	size_t total = 0;
+	bool is_in_long_line = false;
+
+	while (bytes && map->read_to < size && total < read_most_bytes) {
+		const ssize_t got = pread(fd, bytes, room, (off_t)map->read_to);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		const char *line = bytes, *const end = bytes + got, *newline;
+		while ((newline = memchr(line, '\n', (size_t)(end - line)))) {
+			if (!is_in_long_line)
+				read_line(map, line, newline);
+			is_in_long_line = false;
+			line = newline + 1;
+		}
+		size_t used = (size_t)(line - bytes);
+		if (!used && (size_t)got == room) { /* no line of ours is that long */
+			if (!is_in_long_line)
+				read_line(map, bytes, end);
+			is_in_long_line = true;
+			used = room;
+		}
+		if (!used)
+			break;
+		map->read_to += used;
+		total += used;
+	}
+	free(bytes);
+}
+
+static void refresh(struct dp_perf_map *map)
+{
+	struct stat status;
+	const int fd = dp_open_under(map->path, map->root);
+	if (fd < 0)
+		return;
+	/* /tmp is everybody's: names are believed only to our own user and to root. */
+	if (fstat(fd, &status) < 0 || (status.st_uid != geteuid() && status.st_uid != 0)) {
+		close(fd);
+		return;
+	}
+	/* Another process with that pid, or the file begun anew: forget, but keep what was given out. */
+	if (status.st_dev != map->device || status.st_ino != map->inode ||
+		(uint64_t)status.st_size < map->read_to) {
+		map->device = status.st_dev;
+		map->inode = status.st_ino;
+		map->read_to = 0;
+		map->sorted_count = map->recent_count = 0;
+	}
+	if ((uint64_t)status.st_size > map->read_to)
+		read_on(map, fd, (uint64_t)status.st_size);
+	close(fd);
+	if (map->recent_count > RECENT_MOST)
+		merge_recent(map);
+}
+
+int dp_perf_map_symbolise(struct dp_perf_map *map, uint64_t address, struct dp_symbol *symbol)
+{
+	const char *name = NULL;
+
+	refresh(map);
+	for (size_t i = map->recent_count; !name && i-- > 0;)
+		if (address >= map->recent[i].start && address < map->recent[i].end)
+			name = map->recent[i].name;
+	size_t low = 0, high = map->sorted_count;
+	while (!name && low < high) {
+		const size_t middle = low + (high - low) / 2;
+		if (address < map->sorted[middle].start)
+			high = middle;
+		else if (address >= map->sorted[middle].end)
+			low = middle + 1;
+		else
+			name = map->sorted[middle].name;
+	}
+	if (!name)
+		return 0;
+	*symbol = (struct dp_symbol){.name = name, .system_name = name};
+	return 1;
 }

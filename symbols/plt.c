@@ -44,9 +44,9 @@ static void read_slots(const struct dp_elf_file *file, const Elf64_Shdr *section
 	size_t size, symbols_size, texts_size;
 
 	const uint8_t *relocations = dp_elf_section_bytes(file, section, &size);
-	if (!relocations || !dp_elf_file_section(file, section->sh_link, &symbol_section) ||
+	if (!relocations || !dp_elf_section_at(file, section->sh_link, &symbol_section) ||
 		symbol_section.sh_type != SHT_DYNSYM ||
-		!dp_elf_file_section(file, symbol_section.sh_link, &text_section))
+		!dp_elf_section_at(file, symbol_section.sh_link, &text_section))
 		return;
 	const uint8_t *symbols = dp_elf_section_bytes(file, &symbol_section, &symbols_size);
 	const uint8_t *texts = dp_elf_section_bytes(file, &text_section, &texts_size);
@@ -131,7 +131,7 @@ void dp_plt_read(const struct dp_elf_file *file, dp_plt_adder *add, void *contex
 	struct slots slots = {0};
 	Elf64_Shdr section;
 
-	for (size_t i = 1; dp_elf_file_section(file, i, &section); i++)
+	for (size_t i = 1; dp_elf_section_at(file, i, &section); i++)
 		if (section.sh_type == SHT_RELA && section.sh_flags & SHF_ALLOC)
 			read_slots(file, &section, &slots);
 	if (slots.count) {

@@ -60,20 +60,18 @@ static bool add_raw(struct maker *maker, const struct raw *raw)
 	return true;
 }
 
+/* A size is worth most: a name without one is a label. Weak ones are the public names of libc (write, puts).
+ */
 static uint8_t rank_of(const Elf64_Sym *symbol)
 {
-	const uint8_t binding = ELF64_ST_BIND(symbol->st_info);
-	const uint8_t by_binding = binding == STB_GLOBAL || binding == STB_GNU_UNIQUE ? 0
-				   : binding == STB_WEAK                              ? 1
-										      : 2;
-	return (uint8_t)((symbol->st_size ? 0 : 4) + by_binding);
+	return (uint8_t)((symbol->st_size ? 0 : 2) + (ELF64_ST_BIND(symbol->st_info) == STB_LOCAL ? 1 : 0));
 }
 
 /* The end of the section that holds the symbol: as far as a symbol without size may reach. */
 static uint64_t section_end(const struct dp_elf_file *file, const Elf64_Sym *symbol)
 {
 	Elf64_Shdr section;
-	if (symbol->st_shndx >= SHN_LORESERVE || !dp_elf_file_section(file, symbol->st_shndx, &section) ||
+	if (symbol->st_shndx >= SHN_LORESERVE || !dp_elf_section_at(file, symbol->st_shndx, &section) ||
 		symbol->st_value - section.sh_addr >= section.sh_size)
 		return symbol->st_value + 1;
 	return section.sh_addr + section.sh_size;
@@ -93,7 +91,7 @@ static int add_section(struct maker *maker, const struct dp_elf_file *file, cons
 	size_t size, text_size;
 	const uint8_t *symbols = dp_elf_section_bytes(file, section, &size);
 	if (!symbols || section->sh_entsize != sizeof symbol ||
-		!dp_elf_file_section(file, section->sh_link, &strings))
+		!dp_elf_section_at(file, section->sh_link, &strings))
 		return 0;
 	const uint8_t *texts = dp_elf_section_bytes(file, &strings, &text_size);
 	while (text_size && texts[text_size - 1])
@@ -119,9 +117,13 @@ static int add_section(struct maker *maker, const struct dp_elf_file *file, cons
 	return 0;
 }
 
+/* What the linker or a library put before the name people call: malloc is __libc_malloc too. Mangled names
+ * start with one that says nothing, and the vDSO's own names are better than those they share with libc. */
 static size_t underscores(const char *name)
 {
-	return strspn(name, "_");
+	if (!strncmp(name, "__vdso_", 7) || !strncmp(name, "__kernel_", 9))
+		return 0;
+	return !strncmp(name, "_Z", 2) || !strncmp(name, "_R", 2) ? 1 : 1 + strspn(name, "_");
 }
 
 /* By address; of several names the one to keep first. */
@@ -170,7 +172,7 @@ static size_t keep_best(struct raw *raws, size_t count)
 static void put(struct dp_symbol_table *table, uint64_t from, uint64_t to, uint32_t name)
 {
 	if (to > from)
-		table->functions[table->count++] = (struct dp_function){
+		table->functions[table->count++] = (struct dp_code_piece){
 			from, to - from > UINT32_MAX ? UINT32_MAX : (uint32_t)(to - from), name};
 }
 
@@ -217,7 +219,7 @@ static int finish(struct maker *maker)
 	if (!table->functions)
 		return -ENOMEM;
 	flatten(table, maker->raws, count);
-	struct dp_function *fitting = realloc(table->functions, (table->count + 1) * sizeof *fitting);
+	struct dp_code_piece *fitting = realloc(table->functions, (table->count + 1) * sizeof *fitting);
 	if (fitting)
 		table->functions = fitting;
 	return 0;
@@ -320,7 +322,7 @@ const char *dp_symbol_table_find(const struct dp_symbol_table *table, uint64_t a
 	}
 	if (!low)
 		return NULL;
-	const struct dp_function *function = &table->functions[low - 1];
+	const struct dp_code_piece *function = &table->functions[low - 1];
 	/* Padding behind a function is reached by return addresses of calls that do not return. */
 	return address - function->address < (uint64_t)function->size + PADDING_MOST
 		       ? text_at(table, function->name)

@@ -7,7 +7,7 @@
 
 /* One function, or the piece of it that no function inside it covers. Pieces are sorted and do not overlap.
  */
-struct dp_function {
+struct dp_code_piece {
 	uint64_t address;
 	uint32_t size;
 	uint32_t name; /* into the table's texts, as if they stood one after the other */
@@ -18,7 +18,7 @@ enum { DP_TABLE_TEXTS = 4 };
 /* Texts point into the files that were added, which must outlive the table, or are the table's own (owned).
  */
 struct dp_symbol_table {
-	struct dp_function *functions;
+	struct dp_code_piece *functions;
 	size_t count;
 	struct dp_table_text {
 		const uint8_t *bytes;

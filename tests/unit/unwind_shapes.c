@@ -229,13 +229,13 @@ static void coroutine(void)
 	sink += recurse(1);
 }
 
+char shape_coroutine_stack[SHAPE_COROUTINE_STACK];
+
 static void shape_coroutine(void)
 {
-	static char stack[65536];
-
 	getcontext(&there);
-	there.uc_stack.ss_sp = stack;
-	there.uc_stack.ss_size = sizeof stack;
+	there.uc_stack.ss_sp = shape_coroutine_stack;
+	there.uc_stack.ss_size = sizeof shape_coroutine_stack;
 	there.uc_link = &back;
 	makecontext(&there, coroutine, 0);
 	swapcontext(&back, &there);

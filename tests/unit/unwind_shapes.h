@@ -17,6 +17,9 @@ extern "C"
 	void
 	shape_exceptions(void); /* C++ */
 
+enum { SHAPE_COROUTINE_STACK = 65536 };
+extern char shape_coroutine_stack[SHAPE_COROUTINE_STACK];
+
 /* Called in the middle of shapes that have one: a test may look at the stack from there. */
 extern void (*volatile shape_look)(void);
 
