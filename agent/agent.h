@@ -17,9 +17,11 @@
 #include <stdint.h>
 
 struct dp_agent_options {
-	const char *run_socket;  /* serve one `deepprof run` under this name; NULL: the user's own agent */
+	const char *name;        /* of the rendezvous, as the host that starts us tells it; NULL with run_socket */
+	const char *run_socket;  /* serve one `deepprof run` (or one host) under this name; NULL: the user's own agent */
 	const char *run_output;  /* the run's merged profile, written when the command asks for it */
 	unsigned linger_ms;      /* how long to stay without a host */
+	bool is_thread;          /* inside the host: stay as long as it does, leave its signals alone */
 };
 
 /* ---- tables: compiled once per object, by number; hands write, ears read, under dp_tables_lock ---- */

@@ -27,6 +27,7 @@ enum {
 	FIRST_DRAIN_MS = 5,    /* while a host is young: its first samples carry whole stacks */
 	YOUNG_MS = 300,
 	SWEEP_MS = 1000,
+	DELIVER_MS = 5000, /* to deliver what is left when the last host is gone */
 	BACKLOG_MOST = 32 * 1024 * 1024,
 	PROCESSES_MOST = 4096,
 };
@@ -478,9 +479,7 @@ static int listen_at_rendezvous(const struct dp_agent_options *options)
 	struct sockaddr_un address;
 	for (unsigned which = 0; which < DP_RENDEZVOUS_NAMES; which++) {
 		const uint32_t length = options->run_socket ? dp_rendezvous_named(&address, options->run_socket)
-		                                            : dp_rendezvous_address(&address, which);
-		if (!length)
-			return -ENOENT;
+		                                            : dp_rendezvous_address(&address, options->name, which);
 		const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (fd < 0)
 			return -errno;
@@ -520,7 +519,8 @@ int dp_ears_run(const struct dp_agent_options *options)
 	if (listen_fd < 0)
 		return listen_fd;
 	struct sigaction leave = {.sa_handler = on_term};
-	sigaction(SIGTERM, &leave, NULL);
+	if (!options->is_thread)
+		sigaction(SIGTERM, &leave, NULL);
 	watch(listen_fd, NULL);
 	const int error = dp_hands_start(options, true);
 	if (error)
@@ -562,10 +562,12 @@ int dp_ears_run(const struct dp_agent_options *options)
 			lonely_since = now;
 		} else {
 			const unsigned linger = had_long_host || now - lonely_since < 300 ? options->linger_ms : 300;
-			if ((now - lonely_since >= linger || is_asked_to_leave) && dp_hands_are_idle())
+			/* What a server does not take by then it will not get: whoever waits for us waits in vain. */
+			const bool is_through = dp_hands_are_idle() || now - lonely_since >= linger + DELIVER_MS;
+			if ((now - lonely_since >= linger || is_asked_to_leave) && is_through)
 				break;
 		}
-		if (options->run_socket && getppid() == 1 && !processes)
+		if (options->run_socket && !options->is_thread && getppid() == 1 && !processes)
 			break; /* the command is gone */
 	}
 	/* Nobody new; whoever already knocked is still heard. */

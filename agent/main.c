@@ -49,6 +49,8 @@ int main(int argc, char **argv)
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (!strcmp(argv[i], "--run"))
 			options.run_socket = argv[i + 1];
+		else if (!strcmp(argv[i], "--name"))
+			options.name = argv[i + 1];
 		else if (!strcmp(argv[i], "--output"))
 			options.run_output = argv[i + 1];
 		else
@@ -57,6 +59,10 @@ int main(int argc, char **argv)
 	const char *level = getenv("DEEPPROF_AGENT_LOG"); /* for debugging the agent itself */
 	if (level)
 		dp_log_init(DP_LOG_DEBUG, level);
+	if (!options.name && !options.run_socket) {
+		fprintf(stderr, "deepprof-agent: it is started by libdeepprof.so or by deepprof run\n");
+		return 0;
+	}
 	shed_inheritance();
 	const int error = dp_ears_run(&options);
 	if (error && error != -EADDRINUSE)

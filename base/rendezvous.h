@@ -10,10 +10,14 @@
 
 enum { DP_RENDEZVOUS_NAMES = 4 }; /* the name and its substitutes where somebody squats on it */
 
-/* One agent per uid, gid, user/pid/mount name space, cgroup, effective capabilities and root directory (the network
- * name space is implied by abstract sockets). which: 0 ... DP_RENDEZVOUS_NAMES - 1. Returns the address's length;
- * 0: /proc is not to be read, there is no name. Makes about ten system calls. */
-uint32_t dp_rendezvous_address(struct sockaddr_un *address, unsigned which);
+/* One agent per installation, uid, gid, user/pid/mount name space, cgroup, effective capabilities and root directory
+ * (the network name space is implied by abstract sockets). installation: where the host's library found its agent.
+ * name: at least DP_RENDEZVOUS_SIZE bytes; false: /proc is not to be read, there is no name. Makes about ten system
+ * calls. The host tells the agent that it starts; nobody else computes it. */
+enum { DP_RENDEZVOUS_SIZE = 64 };
+bool dp_rendezvous_name(char *name, const char *installation);
+/* The address behind a name; which: 0 ... DP_RENDEZVOUS_NAMES - 1. Returns its length. */
+uint32_t dp_rendezvous_address(struct sockaddr_un *address, const char *name, unsigned which);
 /* The same for an agent of one run: name as in DEEPPROF_RUN_SOCKET. */
 uint32_t dp_rendezvous_named(struct sockaddr_un *address, const char *name);
 

@@ -57,7 +57,7 @@ static uint32_t address_length(const struct sockaddr_un *address, const char *en
 	return (uint32_t)(end - (const char *)address);
 }
 
-uint32_t dp_rendezvous_address(struct sockaddr_un *address, unsigned which)
+bool dp_rendezvous_name(char *name, const char *installation)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 	struct {
@@ -79,19 +79,24 @@ uint32_t dp_rendezvous_address(struct sockaddr_un *address, unsigned which)
 		who.root_inode = root.st_ino;
 	}
 	mix(&hash, &who, sizeof who);
+	for (; *installation; installation++)
+		mix(&hash, installation, 1);
 	if (!mix_link(&hash, "/proc/self/ns/user") || !mix_link(&hash, "/proc/self/ns/pid") ||
 	        !mix_link(&hash, "/proc/self/ns/mnt"))
-		return 0;
+		return false;
 	mix_file(&hash, "/proc/self/cgroup");
 
-	address->sun_family = AF_UNIX;
-	char *at = address->sun_path;
-	*at++ = 0;
-	at = put_text(at, "deepprof/1/");
-	at = put_hex(at, hash);
+	char *at = put_hex(put_text(name, "deepprof/1/"), hash);
 	*at++ = '/';
-	*at++ = (char)('0' + which);
-	return address_length(address, at);
+	*at = 0;
+	return true;
+}
+
+uint32_t dp_rendezvous_address(struct sockaddr_un *address, const char *name, unsigned which)
+{
+	uint32_t length = dp_rendezvous_named(address, name);
+	((char *)address)[length++] = (char)('0' + which);
+	return length;
 }
 
 uint32_t dp_rendezvous_named(struct sockaddr_un *address, const char *name)

@@ -141,13 +141,14 @@ static long reach_agent(void)
 	struct sockaddr_un address;
 	const bool is_run = dp_host.run_socket[0];
 	const unsigned names = is_run ? 1 : DP_RENDEZVOUS_NAMES;
+	char name[DP_RENDEZVOUS_SIZE];
 	long error = -ECONNREFUSED;
 
+	if (!is_run && !dp_rendezvous_name(name, dp_host.agent_path[0]))
+		return -ENOENT;
 	for (unsigned which = 0; which < names; which++) {
 		const uint32_t length = is_run ? dp_rendezvous_named(&address, dp_host.run_socket)
-		                               : dp_rendezvous_address(&address, which);
-		if (!length)
-			return -ENOENT;
+		                               : dp_rendezvous_address(&address, name, which);
 		const long fd =
 		        DP_SYS3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 		if (fd < 0)
@@ -254,13 +255,12 @@ static long greet(void)
 /* The agent to be: nothing of the host's but its memory until exec takes that away too. */
 static void become_agent(void)
 {
-	char name[] = "deepprof-agent", option[] = "--run", socket[sizeof dp_host.run_socket];
-	char *arguments[] = {name, NULL, NULL, NULL};
+	char title[] = "deepprof-agent", option[] = "--name", name[DP_RENDEZVOUS_SIZE];
+	char *arguments[] = {title, option, name, NULL};
 	char *environment[] = {NULL};
-	if (dp_host.run_socket[0]) {
-		dp_copy(socket, dp_host.run_socket, sizeof socket);
-		arguments[1] = option;
-		arguments[2] = socket;
+	if (!dp_rendezvous_name(name, dp_host.agent_path[0])) {
+		exec_result = -ENOENT;
+		leave(0);
 	}
 	DP_SYS0(SYS_setsid);
 	const long null = DP_SYS4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);

@@ -9,6 +9,7 @@
 #include "base/settings.h"
 #include "base/syscall.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -113,6 +114,41 @@ static void set_agent_paths(void)
 		}
 }
 
+/* agent=thread: the agent's code beside us, opened so that the program does not see its names. False: said why. */
+static bool start_thread(void)
+{
+	static const char *const beside[2] = {"deepprof/libdeepprof-agent.so", "libdeepprof-agent.so"};
+	const char *self = dp_modules_self_path();
+	const char *slash = self ? strrchr(self, '/') : NULL;
+	char path[512], *at = dp_host.run_socket;
+	void *handle = NULL;
+	for (unsigned i = 0; slash && i < 2 && !handle; i++) {
+		const size_t directory = (size_t)(slash - self) + 1;
+		if (directory + strlen(beside[i]) >= sizeof path)
+			continue;
+		memcpy(path, self, directory);
+		strcpy(path + directory, beside[i]);
+		handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	}
+	int (*start)(const char *) = NULL;
+	if (handle)
+		*(void **)&start = dlsym(handle, "deepprof_agent_start");
+	if (!start) {
+		say(NULL, "agent=thread: libdeepprof-agent.so cannot be opened beside libdeepprof.so; an agent process is "
+		          "used instead");
+		return false;
+	}
+	at = stpcpy(at, "deepprof/thread/");
+	for (int shift = 60; shift >= 0; shift -= 4)
+		*at++ = "0123456789abcdef"[(dp_host.start_ns * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)dp_host.pid) >> shift & 15];
+	*at = 0;
+	if (start(dp_host.run_socket) == 0)
+		return true;
+	dp_host.run_socket[0] = 0;
+	say(NULL, "agent=thread: no thread could be started; an agent process is used instead");
+	return false;
+}
+
 /* ---- the beginning and the end ---- */
 
 static struct dp_settings settings;
@@ -139,6 +175,8 @@ __attribute__((constructor)) static void on_load(void)
 	keep_for_agent(&settings);
 	dp_threads_init();
 	dp_fork_init();
+	if (dp_host.use_thread && !dp_host.run_socket[0])
+		dp_host.use_thread = start_thread();
 	if (dp_sigprof_install(dp_on_tick) == 0) {
 		dp_host_arm();
 		dp_sigprof_thread_start(false);
@@ -174,9 +212,9 @@ __attribute__((destructor)) static void on_unload(void)
 	enum { PERSON_MS = 15000, INIT_MS = 3000 };
 	if (!dp_load_acquire(&dp_host.is_armed) || dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
 		return;
-	const bool is_tried = !dp_settings_is_configured(&settings) && !dp_host.run_socket[0];
-	/* A name space's init takes the agent with it: that is worth a bounded wait. */
-	const uint32_t wait_ms = is_tried ? PERSON_MS : dp_host.pid == 1 ? INIT_MS : 0;
+	const bool is_tried = !dp_settings_is_configured(&settings) && (!dp_host.run_socket[0] || dp_host.use_thread);
+	/* A name space's init takes the agent with it, and so does every host of a thread: worth a bounded wait. */
+	const uint32_t wait_ms = is_tried ? PERSON_MS : dp_host.pid == 1 || dp_host.use_thread ? INIT_MS : 0;
 	if (dp_host_end(wait_ms) && is_tried)
 		say_where();
 }
