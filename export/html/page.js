@@ -69,12 +69,13 @@ function filterThreads()
 /* Difference of shares: how much more of the whole a node is than it was in the base, in -1 .. 1. */
 const shareOf = (value, all) => all > 0 ? value / all : 0;
 const change = (value, baseValue) => shareOf(value, total[0]) - shareOf(baseValue, baseTotal[0]);
-let mostChange = 0;
+let mostChange = 0; /* of what is drawn */
 function measureChange()
 {
 	mostChange = 0;
 	for (let i = 1; base && i < nodeCount; i++)
-		mostChange = Math.max(mostChange, Math.abs(change(total[i], baseTotal[i])));
+		if (total[i] > 0)
+			mostChange = Math.max(mostChange, Math.abs(change(total[i], baseTotal[i])));
 }
 
 /* Text. Names are other people's: characters that would reorder or hide what stands beside them are spelled out. */
@@ -102,6 +103,8 @@ function percent(share)
 }
 
 const points = difference => (difference < 0 ? '\u2212' : '+') + (100 * Math.abs(difference)).toFixed(2);
+
+const sign = difference => Math.abs(difference) < 5e-5 ? '' : difference > 0 ? 'grew' : 'shrank';
 
 function make(tag, text, className)
 {
@@ -141,6 +144,9 @@ function hash(text)
 	let value = 2166136261;
 	for (let i = 0; i < text.length; i++)
 		value = Math.imul(value ^ text.charCodeAt(i), 16777619);
+	value = Math.imul(value ^ value >>> 16, 0x85ebca6b); /* names that differ in the last letter must differ in colour */
+	value = Math.imul(value ^ value >>> 13, 0xc2b2ae35);
+	value ^= value >>> 16;
 	return (value >>> 8 & 0xffff) / 0xffff;
 }
 
@@ -368,29 +374,82 @@ function drawGraph()
 		} else {
 			pen.fillRect(x, y, drawn, ROW - GAP);
 		}
-		if (node === hovered || node === cursor) {
-			pen.globalAlpha = 1;
-			pen.strokeStyle = style.getPropertyValue(node === cursor ? '--accent' : '--text');
-			pen.lineWidth = node === cursor ? 2 : 1.5;
-			pen.strokeRect(x + 0.75, y + 0.75, Math.max(1, drawn - 1.5), ROW - GAP - 1.5);
-		}
 		if (w > 26) {
 			pen.globalAlpha = isCaller ? 0.75 : isDim ? 0.5 : 1;
 			const isOnPage = dark.matches && (pen.globalAlpha < 1 || kinds[frame] === INCOMPLETE);
 			pen.fillStyle = isOnPage ? '#e9e7e3' : '#1c1a17';
-			drawText(labelOf(node), x + 5, y + (ROW - GAP) / 2 + 0.5, drawn - 9);
+			drawText(labelOf(node, drawn - 9), x + 5, y + (ROW - GAP) / 2 + 0.5, drawn - 9);
 		}
 	}
 	pen.globalAlpha = 1;
+	drawing.width = canvas.width;
+	drawing.height = canvas.height;
+	drawing.getContext('2d').drawImage(canvas, 0, 0);
+	outline();
 }
 
-const labels = new Array(frameCount);
-function labelOf(node)
+/* The pointer only moves an outline over the finished drawing: a large graph takes too long to draw for each move. */
+const drawing = document.createElement('canvas');
+function drawOutlines()
+{
+	pen.save();
+	pen.setTransform(1, 0, 0, 1, 0, 0);
+	pen.drawImage(drawing, 0, 0);
+	pen.restore();
+	outline();
+}
+
+function outline()
+{
+	const style = getComputedStyle(document.documentElement);
+	for (const node of [hovered, cursor]) {
+		const k = node < 0 ? -1 : seen.indexOf(node);
+		if (k < 0)
+			continue;
+		pen.strokeStyle = style.getPropertyValue(node === cursor ? '--accent' : '--text');
+		pen.lineWidth = node === cursor ? 2 : 1.5;
+		pen.strokeRect(seenX[k] + 0.75, top(depthOf[node]) + 0.75, Math.max(1, seenWidth[k] - GAP - 1.5), ROW - GAP - 1.5);
+	}
+}
+
+/* A short name where there is no room for the whole one: C++ and Rust arguments between <> left out. The signs of
+ * operators and arrows are no brackets, and <...> at the start of a name is the name. */
+const shortNames = new Array(frameCount);
+function shorten(name)
+{
+	const text = name.replace(/std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> ?>/g, 'std::string')
+		.replace(/std::__cxx11::/g, 'std::');
+	if (!text.includes('<'))
+		return text;
+	let short = '', level = 0;
+	for (let i = 0; i < text.length; i++) {
+		const sign = /^operator *(<=>|<<=?|>>=?|->\*?|<=?|>=?)/.exec(text.slice(i, i + 14));
+		if (sign && !/\w/.test(text[i - 1] || '')) {
+			short += level ? '' : sign[0];
+			i += sign[0].length - 1;
+		} else if (text[i] === '<' && (level || /[\w:]/.test(text[i - 1] || ''))) {
+			short += level++ ? '' : '<\u2026>';
+		} else if (text[i] === '>' && level && text[i - 1] !== '-') {
+			level--;
+		} else if (!level) {
+			short += text[i];
+		}
+	}
+	return level ? text : short;
+}
+
+function labelOf(node, room)
 {
 	const frame = frameOf[node];
 	if (node === 0)
 		return 'all \u00b7 ' + amount(total[0]);
-	return labels[frame] || (labels[frame] = shown(names[frame]));
+	const name = shown(names[frame]);
+	return widthOf(name) <= room ? name : shortOf(frame);
+}
+
+function shortOf(frame)
+{
+	return shortNames[frame] || (shortNames[frame] = shown(shorten(names[frame])));
 }
 
 function layOut()
@@ -466,7 +525,7 @@ function showTip(node, x, y)
 		const line = table.insertRow();
 		line.append(make('td', label), ...cells.map(c => c instanceof Node ? c : make('td', c)));
 	};
-	const changed = delta => make('td', points(delta) + ' points', delta > 0 ? 'grew' : 'shrank');
+	const changed = delta => make('td', points(delta) + ' points', sign(delta));
 	row('total', amount(total[node]), percent(shareOf(total[node], total[0])) + ' of all',
 		view.zoom > 0 && node >= view.zoom && node < end[view.zoom] ? percent(shareOf(total[node], total[view.zoom])) + ' of zoomed' : '');
 	row('self', amount(self[node]), percent(shareOf(self[node], total[0])) + ' of all', '');
@@ -520,6 +579,7 @@ const COLUMNS = {
 	object: { title: 'Object', key: row => objects[row.frame] },
 	file: { title: 'File', key: row => files[row.frame] },
 };
+const hasFiles = files.some(file => file !== '');
 let firstRows = [];
 function drawTable()
 {
@@ -533,11 +593,11 @@ function drawTable()
 	head.textContent = body.textContent = '';
 	const titles = head.insertRow();
 	for (const [key, one] of Object.entries(COLUMNS)) {
-		if (key === 'change' && !base)
+		if ((key === 'change' && !base) || (key === 'file' && !hasFiles))
 			continue;
 		const isNumber = key === 'self' || key === 'total' || key === 'change';
 		const cell = make('th', one.title, isNumber ? 'value' : '');
-		cell.style.width = { self: '205px', total: '205px', change: '150px', object: '17%', file: '20%' }[key] || '';
+		cell.style.width = { self: '200px', total: '200px', change: '130px', object: '16%', file: '17%' }[key] || '';
 		if (column === one)
 			cell.setAttribute('aria-sort', isNumber !== isReversed ? 'descending' : 'ascending');
 		cell.onclick = () => go({ sort: sort === key ? '-' + key : key });
@@ -551,14 +611,17 @@ function drawTable()
 	};
 	for (const row of list.slice(0, most)) {
 		const line = body.insertRow(), name = make('td', undefined, 'name'), delta = change(row.self, row.baseSelf);
-		name.append(swatch(row.frame), shown(names[row.frame]));
+		name.append(swatch(row.frame), shortOf(row.frame));
 		name.title = shown(names[row.frame]);
 		line.append(cost(row.self, 'self'), cost(row.total, 'total'));
 		if (base)
-			line.append(make('td', delta === 0 ? '0' : points(delta) + ' points', 'value ' + (delta > 0 ? 'grew' : 'shrank')));
-		const file = make('td', whereOf(row.frame).replace(/^.*\/(?=.)/, ''));
-		file.title = whereOf(row.frame);
-		line.append(name, make('td', shown(objects[row.frame])), file);
+			line.append(make('td', delta === 0 ? '0' : points(delta) + ' points', 'value ' + sign(delta)));
+		line.append(name, make('td', shown(objects[row.frame])));
+		if (hasFiles) {
+			const file = make('td', whereOf(row.frame).replace(/^.*\/(?=.)/, ''));
+			file.title = whereOf(row.frame);
+			line.append(file);
+		}
 		line.onclick = () => go({ search: '^' + literally(names[row.frame]) + '$', tab: 'flame' });
 	}
 	$('more').textContent = list.length > most ? `The first ${most} of ${number.format(list.length)} functions; search to see others.` :
@@ -577,7 +640,9 @@ function fact(title, value, detail)
 
 function drawHeader()
 {
-	for (const [key, value] of data.identity) {
+	document.querySelector('h1').textContent = shown(document.title.replace(/^(?:.*\/)?([^/]+)\.html$/, '$1'));
+	const facts = /^([\w.-]{1,40})=(.+)$/, isFact = comment => facts.test(comment);
+	for (const [key, value] of [...data.identity, ...data.comments.filter(isFact).map(comment => facts.exec(comment).slice(1))]) {
 		const chip = make('span'), label = make('i', shown(key) + ' ');
 		chip.append(label, shown(value));
 		chip.title = shown(key + ' = ' + value);
@@ -591,7 +656,7 @@ function drawHeader()
 	if (data.duration > 0) {
 		const seconds = data.duration / 1e9;
 		fact('wall clock', seconds >= 120 ? Math.floor(seconds / 60) + ' min ' + Math.round(seconds % 60) + ' s' : seconds.toFixed(2) + '\u202fs',
-			isTime && data.type === 'cpu' ? (whole / data.duration).toFixed(2) + ' cores busy' : '');
+			isTime && data.type === 'cpu' ? (whole / data.duration).toFixed(whole / data.duration < 10 ? 2 : 0) + ' cores busy' : '');
 	}
 	const threads = data.threads.filter(t => t[1] !== 0 || t[0] !== '').length;
 	if (threads)
@@ -610,10 +675,11 @@ function drawHeader()
 			line.append(make('td', name), make('td', number.format(count) + ' \u00d7'), make('td', weight > 0 ? amount(weight) : ''), make('td', text));
 		}
 	}
-	if (data.comments.length) {
+	const comments = data.comments.filter(comment => !isFact(comment));
+	if (comments.length) {
 		$('comments').hidden = false;
-		$('comments').querySelector('summary').textContent = data.comments.length === 1 ? '1 comment' : data.comments.length + ' comments';
-		for (const comment of data.comments)
+		$('comments').querySelector('summary').textContent = comments.length === 1 ? '1 comment' : comments.length + ' comments';
+		for (const comment of comments)
 			$('comments').querySelector('ul').append(make('li', shown(comment)));
 	}
 	$('about').textContent = 'deepprof ' + data.version;
@@ -668,8 +734,8 @@ function drawCrumbs()
 			bar.append(make('span', `\u2026 ${path.length - 8} more`));
 			continue;
 		}
-		const button = make('button', node === 0 ? 'all' : shown(names[frameOf[node]]), node === view.zoom ? 'here' : '');
-		button.title = button.textContent;
+		const button = make('button', node === 0 ? 'all' : shortOf(frameOf[node]), node === view.zoom ? 'here' : '');
+		button.title = shown(names[frameOf[node]]);
 		button.onclick = () => go({ zoom: node });
 		bar.append(button);
 	}
@@ -684,11 +750,16 @@ function drawLegend()
 	if (base && view.colours === 'difference') {
 		const scale = make('span', '', 'scale'), stops = [-1, -0.5, -0.1, 0, 0.1, 0.5, 1].map(x => differenceColour(x * mostChange));
 		scale.style.background = `linear-gradient(90deg, ${stops.join(',')})`;
+		let gone = 0;
+		for (let i = 0; i < nodeCount; i = total[i] > 0 ? i + 1 : end[i])
+			gone += total[i] > 0 ? 0 : baseTotal[i];
 		legend.append(`share shrank by ${(100 * mostChange).toFixed(1)} points`, scale, `grew by ${(100 * mostChange).toFixed(1)} points`);
+		if (gone > 0)
+			legend.append(` \u00b7 ${percent(shareOf(gone, baseTotal[0]))} of before is gone from here; Hottest functions lists it`);
 		return;
 	}
 	const most = 9;
-	for (const [key, cost] of objectRank.slice(0, most).filter(([, cost]) => cost > 0)) {
+	for (const [key, cost] of objectRank.slice(0, most)) {
 		const isKind = key.startsWith('\0'), text = isKind ? key.slice(1) : key;
 		const frame = kinds.findIndex((kind, i) => i > 0 && legendKey(i) === key && kind !== UNNAMED);
 		const button = make('button'), mark = swatch(frame < 0 ? kinds.findIndex((kind, i) => i > 0 && legendKey(i) === key) : frame);
@@ -835,7 +906,7 @@ canvas.addEventListener('mousemove', event => {
 	const node = nodeAt(event.offsetX, event.offsetY);
 	if (node !== hovered) {
 		hovered = node;
-		drawGraph();
+		drawOutlines();
 	}
 	canvas.style.cursor = node < 0 ? 'default' : 'pointer';
 	showTip(node, event.clientX, event.clientY);
@@ -843,7 +914,7 @@ canvas.addEventListener('mousemove', event => {
 canvas.addEventListener('mouseleave', () => {
 	hovered = -1;
 	showTip(-1);
-	drawGraph();
+	drawOutlines();
 });
 canvas.addEventListener('click', event => {
 	const node = nodeAt(event.offsetX, event.offsetY);
@@ -887,7 +958,7 @@ function walk(key)
 	const y = top(depthOf[cursor]);
 	if (y < 0 || y + ROW > height)
 		flame.scrollTop += y - height / 2;
-	drawGraph();
+	drawOutlines();
 	tipBeside(cursor);
 }
 
