@@ -37,6 +37,17 @@ static bool is_same_target(const struct dp_settings *one, const struct dp_settin
 	       !strcmp(one->cert, other->cert) && !strcmp(one->key, other->key);
 }
 
+/* A list of texts, ended by an empty one, as lines of one. */
+static void join_lines(const char *list, char *text)
+{
+	*text = 0;
+	for (; *list; list += strlen(list) + 1) {
+		text = stpcpy(text, list);
+		if (list[strlen(list) + 1])
+			text = stpcpy(text, "\n");
+	}
+}
+
 static struct dp_push *push_of(const struct dp_process *process)
 {
 	const struct dp_settings *settings = process->settings;
@@ -50,10 +61,11 @@ static struct dp_push *push_of(const struct dp_process *process)
 	if (!target->settings)
 		return NULL;
 	*target->settings = *settings;
-	const char *auth = dp_settings_next_auth(target->settings, "pyroscope", NULL);
+	char auth[sizeof settings->auth];
+	join_lines(settings->auth, auth);
 	const struct dp_push_options push_options = {
 	        .server = target->settings->server,
-	        .auth = auth ? auth : "",
+	        .auth = auth,
 	        .tenant = target->settings->tenant,
 	        .ca = target->settings->ca,
 	        .cert = target->settings->cert,

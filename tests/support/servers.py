@@ -159,6 +159,37 @@ def stacks_of(profile, value=-1, with_label=None):
     return out
 
 
+def profiled(command, server, service, folder, **settings):
+    """Runs a program under the library with that server and a file beside it; {function: leaf cpu ns} of the file."""
+    build = os.environ["DEEPPROF_BUILD"]
+    output = os.path.join(folder, service + ".pb.gz")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DEEPPROF_")}
+    env.update(LD_PRELOAD=f"{build}/libdeepprof.so", DEEPPROF_SERVER=server, DEEPPROF_SERVICE=service, DEEPPROF_OUTPUT=output)
+    env.update({f"DEEPPROF_{k.upper()}": v for k, v in settings.items()})
+    done = subprocess.run(command, env=env, capture_output=True, timeout=120)
+    if done.returncode or done.stderr:
+        raise AssertionError(f"{command}: {done.returncode} {done.stderr!r}")
+    end = time.monotonic() + 15
+    while not os.path.exists(output) and time.monotonic() < end:
+        time.sleep(0.05)
+    text = subprocess.run([f"{build}/deepprof", "report", output, "--collapsed"], capture_output=True, text=True, check=True).stdout
+    leaves = {}
+    for line in text.splitlines():
+        stack, count = line.rsplit(" ", 1)
+        leaf = stack.split(";")[-1]
+        leaves[leaf] = leaves.get(leaf, 0) + int(count) * 10_000_000
+    return leaves
+
+
+def leaves_of(stacks):
+    """{function: leaf value} of {stack of "function file:line": value}"""
+    leaves = {}
+    for stack, value in stacks.items():
+        name = stack[0].rsplit(" ", 1)[0] if stack else ""
+        leaves[name] = leaves.get(name, 0) + value
+    return leaves
+
+
 # ---- Parca ----
 
 class Parca(Server):

@@ -22,6 +22,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             if status == 200:
                 received.append((self.path, dict(self.headers), body))
         self.send_response(status)
+        self.send_header("Content-Type", "application/proto")
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -5,21 +5,26 @@ import os
 import re
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.environ["DEEPPROF_SOURCE"], "tests/support"))
-from servers import SOURCE, STACKS, TOOL, Parca, Pushed, built  # noqa: E402
+from servers import SOURCE, STACKS, TOOL, Parca, Pushed, built, profiled  # noqa: E402
 
 CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds:delta"
 
 
-def raw(folder, pprof):
+def pprof(*words):
+    go = subprocess.run([f"{SOURCE}/packaging/setup-go.sh", "--find"], capture_output=True, text=True).stdout.strip()
+    return subprocess.run([go, "tool", "pprof", *words], capture_output=True, text=True, check=True).stdout
+
+
+def raw(folder, answer):
     """{stack, leaf first: value} as `go tool pprof -raw` reads the answer."""
     path = os.path.join(folder, "back.pb.gz")
     with open(path, "wb") as file:
-        file.write(pprof)
-    go = subprocess.run([f"{SOURCE}/packaging/setup-go.sh", "--find"], capture_output=True, text=True).stdout.strip()
-    text = subprocess.run([go, "tool", "pprof", "-raw", path], capture_output=True, text=True, check=True).stdout
+        file.write(answer)
+    text = pprof("-raw", path)
     samples, locations = text.split("Samples:\n")[1].split("Locations\n")
     frames, number = {}, None
     for line in locations.split("Mappings")[0].splitlines():
@@ -49,6 +54,15 @@ class RealParca(unittest.TestCase):
         self.assertEqual((run.code, run.err), (0, ""))
         self.assertEqual((run.stats["sent"], run.stats["retried"]), (sent, 0))
 
+    def leaves(self, selector):
+        """{function: leaf value}; `-top` prints names with spaces in them, which -raw does not set apart"""
+        path = os.path.join(self.parca.folder, "leaves.pb.gz")
+        with open(path, "wb") as file:
+            file.write(self.parca.pprof(CPU + selector))
+        text = pprof("-top", "-unit=nanoseconds", "-nodecount=100000", "-nodefraction=0", path)
+        rows = [line.split(None, 5) for line in text.split("cum%\n")[-1].splitlines()]
+        return {row[5].removesuffix(" (inline)"): int(row[0].removesuffix("ns")) for row in rows if len(row) == 6 and row[0] != "0"}
+
     def read(self, selector):
         return raw(self.parca.folder, self.parca.pprof(CPU + selector))
 
@@ -58,6 +72,21 @@ class RealParca(unittest.TestCase):
         self.assertEqual(self.read('{service_name="whole",region="eu"}'), STACKS)
         self.assertEqual(self.read('{service_name="whole",region="us"}'), {})
         self.assertLessEqual({CPU, "process_cpu:samples:count:cpu:nanoseconds:delta"}, self.parca.types())
+
+    def test_a_preloaded_program_is_there_as_in_its_file(self):
+        mill = os.path.join(os.environ["DEEPPROF_BUILD"], "examples/mill")
+        file = profiled([mill, "60"], "parca+" + self.parca.url, "preloaded", self.parca.folder, labels="region=eu")
+        self.assertGreater(sum(file.values()), 500_000_000)
+        end = time.monotonic() + 12
+        while True:
+            back = self.leaves('{service_name="preloaded",region="eu"}')
+            if sum(back.values()) >= sum(file.values()) or time.monotonic() > end:
+                break
+            time.sleep(0.2)
+        self.assertEqual(sum(back.values()), sum(file.values()))
+        hot = [name for name, value in file.items() if value >= sum(file.values()) // 20 and "+0x" not in name]
+        self.assertGreater(len(hot), 1)
+        self.assertEqual({name: back.get(name) for name in hot}, {name: file[name] for name in hot})
 
     def test_threads_are_told_apart(self):
         self.push("--service", "threads", "--threads", 3, sent=3)

@@ -8,7 +8,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.environ["DEEPPROF_SOURCE"], "tests/support"))
-from servers import STACKS, TOOL, Pushed, Pyroscope  # noqa: E402
+from servers import STACKS, TOOL, Pushed, Pyroscope, leaves_of, profiled  # noqa: E402
 
 CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 RUN = f"run{os.getpid()}x{int(time.time())}"  # a server named by its URL may hold profiles of other runs
@@ -28,6 +28,21 @@ class RealPyroscope(unittest.TestCase):
         self.assertEqual(self.server.stacks(CPU, f'{{service_name="{RUN}whole",region="eu"}}'), STACKS)
         self.assertEqual(self.server.stacks(CPU, f'{{service_name="{RUN}whole",region="us"}}'), {})
         self.assertLessEqual({CPU, "process_cpu:samples:count:cpu:nanoseconds"}, self.server.types())
+
+    def test_a_preloaded_program_is_there_as_in_its_file(self):
+        mill = os.path.join(os.environ["DEEPPROF_BUILD"], "examples/mill")
+        file = profiled([mill, "60"], self.server.url, RUN + "preloaded", self.server.folder, labels="region=eu")
+        self.assertGreater(sum(file.values()), 500_000_000)
+        end = time.monotonic() + 12
+        while True:
+            back = leaves_of(self.server.stacks(CPU, f'{{service_name="{RUN}preloaded",region="eu"}}'))
+            if sum(back.values()) >= sum(file.values()) or time.monotonic() > end:
+                break
+            time.sleep(0.2)
+        self.assertEqual(sum(back.values()), sum(file.values()))
+        hot = [name for name, value in file.items() if value >= sum(file.values()) // 20 and "+0x" not in name]
+        self.assertGreater(len(hot), 1)
+        self.assertEqual({name: back.get(name) for name in hot}, {name: file[name] for name in hot})
 
     def test_threads_are_told_apart(self):
         self.push("--service", RUN + "threads", "--threads", 3)
