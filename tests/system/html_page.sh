@@ -54,6 +54,12 @@ shows 'the whole is the sum of the samples' '"total":1000000000,' '"nodes":14,' 
 shows 'the hottest functions lead, recursion counts once' '"top":[["square",360000000,360000000,0,0],["lex",300000000,300000000,0,0],["fib",120000000,120000000,0,0],["parse",100000000,400000000,0,0]'
 shows 'an address without a name is object and offset' '["libz.so.1+0x1234",30000000,30000000,0,0]'
 shows 'losses are there' '"losses":[["ring_full",' ',5,50000000]]'
+if grep -q '<i>pid </i>100, 101, 102 and 2 more' "$where/dom" && grep -q '<li>made by hand</li>' "$where/dom"; then
+	echo 'ok: what the comments say stands in the header'
+else
+	failed=1
+	echo 'FAILED: what the comments say stands in the header'
+fi
 state plain '#search=%5E(lex%7Cparse)%24'
 shows 'a match under a match counts once' '"matched":400000000,"matchedShare":0.4,'
 state plain '#search=fib&zoom=main'

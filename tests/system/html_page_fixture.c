@@ -95,6 +95,11 @@ static struct dp_profile *plain(void)
 	ADD("worker", 102, 10, "/bin/mill", "[incomplete: no unwind information]");
 	profile->losses[DP_DROP_RING_FULL] = (struct dp_loss){5, 50 * (uint64_t)MS};
 	dp_profile_add_comment(profile, "made by hand");
+	for (int pid = 100; pid < 105; pid++) {
+		char comment[32];
+		snprintf(comment, sizeof comment, "pid=%d", pid);
+		dp_profile_add_comment(profile, comment);
+	}
 	return profile;
 }
 
