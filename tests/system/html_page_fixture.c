@@ -117,7 +117,7 @@ static struct dp_profile *hostile(void)
 {
 	struct dp_profile *profile = new_profile();
 	ADD("</script><script>document.title='broken'</script>", 1, 100, "/bin/<!--",
-		"</script><img src=x onerror=alert(1)>");
+		"</script><img src=x onerror=broken(1)>");
 	ADD("quote\"'\\", 2, 200, "/bin/\"'&amp;", "a\"b'c\\d\n\te<!--<script>");
 	ADD("\xe2\x80\xae"
 	    "evil",
