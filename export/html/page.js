@@ -642,10 +642,14 @@ function drawHeader()
 {
 	document.querySelector('h1').textContent = shown(document.title.replace(/^(?:.*\/)?([^/]+)\.html$/, '$1'));
 	const facts = /^([\w.-]{1,40})=(.+)$/, isFact = comment => facts.test(comment);
-	for (const [key, value] of [...data.identity, ...data.comments.filter(isFact).map(comment => facts.exec(comment).slice(1))]) {
-		const chip = make('span'), label = make('i', shown(key) + ' ');
-		chip.append(label, shown(value));
-		chip.title = shown(key + ' = ' + value);
+	const values = new Map(); /* of many processes in one profile each has its own */
+	for (const [key, value] of [...data.identity, ...data.comments.filter(isFact).map(comment => facts.exec(comment).slice(1))])
+		values.set(key, (values.get(key) || new Set()).add(value));
+	for (const [key, set] of values) {
+		const chip = make('span'), all = [...set], most = 3;
+		const text = all.slice(0, most).join(', ') + (all.length > most ? ` and ${number.format(all.length - most)} more` : '');
+		chip.append(make('i', shown(key) + ' '), shown(text));
+		chip.title = shown(key + ' = ' + all.slice(0, 200).join(', '));
 		$('identity').append(chip);
 	}
 	const isTime = data.unit === 'nanoseconds';
@@ -660,7 +664,7 @@ function drawHeader()
 	}
 	const threads = data.threads.filter(t => t[1] !== 0 || t[0] !== '').length;
 	if (threads)
-		fact('threads', number.format(threads));
+		fact(threads === 1 ? 'thread' : 'threads', number.format(threads));
 	if (data.time > 0)
 		fact('started', new Date(data.time / 1e6).toISOString().replace('T', ' ').replace(/\.\d+Z/, ''), 'UTC');
 

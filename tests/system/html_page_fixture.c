@@ -95,6 +95,11 @@ static struct dp_profile *plain(void)
 	ADD("worker", 102, 10, "/bin/mill", "[incomplete: no unwind information]");
 	profile->losses[DP_DROP_RING_FULL] = (struct dp_loss){5, 50 * (uint64_t)MS};
 	dp_profile_add_comment(profile, "made by hand");
+	for (int pid = 100; pid < 105; pid++) {
+		char comment[32];
+		snprintf(comment, sizeof comment, "pid=%d", pid);
+		dp_profile_add_comment(profile, comment);
+	}
 	return profile;
 }
 
@@ -112,7 +117,7 @@ static struct dp_profile *hostile(void)
 {
 	struct dp_profile *profile = new_profile();
 	ADD("</script><script>document.title='broken'</script>", 1, 100, "/bin/<!--",
-		"</script><img src=x onerror=alert(1)>");
+		"</script><img src=x onerror=broken(1)>");
 	ADD("quote\"'\\", 2, 200, "/bin/\"'&amp;", "a\"b'c\\d\n\te<!--<script>");
 	ADD("\xe2\x80\xae"
 	    "evil",
