@@ -158,6 +158,37 @@ static void drop_pending_tick(void)
 		DP_SYS3(SYS_rt_sigqueueinfo, DP_SYS0(SYS_getpid), SIGPROF, &info);
 }
 
+/* A SIGPROF that a thread sends itself while it blocks SIGPROF (in a handler, say, that cleans up and dies by the same
+ * signal) is one signal with a tick that is pending already: the tick gives way. */
+static int send_self(int (*send)(pthread_t, int), pthread_t thread, int signo)
+{
+	const int saved_errno = errno;
+	struct dp_thread *self = NULL;
+	if (signo == SIGPROF && is_ours() && dp_sigprof_mask() & DP_SIGPROF_BIT && !dp_sigprof_is_paused())
+		self = dp_thread_by_tid((int32_t)DP_SYS0(SYS_gettid));
+	if (self) {
+		dp_timer_pause(self);
+		drop_pending_tick();
+	}
+	errno = saved_errno;
+	const int result = send ? send(thread, signo) : DP_REAL(raise)(signo);
+	if (self)
+		dp_timer_resume(self);
+	return result;
+}
+
+DP_EXPORT int raise(int signo)
+{
+	return send_self(NULL, 0, signo);
+}
+
+DP_EXPORT int pthread_kill(pthread_t thread, int signo)
+{
+	if (pthread_equal(thread, pthread_self()))
+		return send_self(DP_REAL(pthread_kill), thread, signo);
+	return DP_REAL(pthread_kill)(thread, signo);
+}
+
 void dp_sigprof_thread_start(bool is_apart)
 {
 	static _Atomic bool has_started; /* the first caller is the main thread: its mask is from before us */

@@ -37,6 +37,8 @@ struct epoll_event;
 	XX(int, sigwait, (const sigset_t *, int *))                                                        \
 	XX(int, sigwaitinfo, (const sigset_t *, siginfo_t *))                                              \
 	XX(int, sigtimedwait, (const sigset_t *, siginfo_t *, const struct timespec *))                    \
+	XX(int, raise, (int))                                                                              \
+	XX(int, pthread_kill, (pthread_t, int))                                                            \
 	XX(int, sigsuspend, (const sigset_t *))                                                            \
 	XX(int, pselect, (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *))   \
 	XX(int, ppoll, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *))               \

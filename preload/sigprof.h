@@ -67,6 +67,8 @@ void dp_sigprof_set_mask(uint64_t mask);
 void dp_sigprof_pause(void);
 void dp_sigprof_resume(void);
 /* In a thread or child whose timer is new: nothing stands still. */
+/* Does the calling thread's timer stand still for a blocked SIGPROF? */
+bool dp_sigprof_is_paused(void);
 void dp_sigprof_forget(void);
 
 /* Gives a SIGPROF that had to be sent again its own siginfo back. */

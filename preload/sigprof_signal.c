@@ -102,6 +102,11 @@ void dp_sigprof_pause(void)
 	paused.thread = thread;
 }
 
+bool dp_sigprof_is_paused(void)
+{
+	return paused.thread && paused.thread->tid == (int32_t)DP_SYS0(SYS_gettid);
+}
+
 void dp_sigprof_forget(void)
 {
 	paused.thread = NULL;
