@@ -37,6 +37,9 @@ struct dp_perf_map {
 	char *root;
 	dev_t device;
 	ino_t inode;
+	struct timespec changed;
+	char tail[64]; /* the last bytes before read_to */
+	size_t tail_size;
 	uint64_t read_to;      /* the file up to here is read: whole lines */
 	struct dp_arena names; /* live as long as the map: given out */
 	struct entry *sorted;  /* by address, without overlaps */
@@ -279,9 +282,31 @@ static void read_on(struct dp_perf_map *map, int fd, uint64_t size)
 		if (!used)
 			break;
 		map->read_to += used;
+		map->tail_size = used < sizeof map->tail ? used : sizeof map->tail;
+		memcpy(map->tail, bytes + used - map->tail_size, map->tail_size);
 		total += used;
 	}
 	free(bytes);
+}
+
+/* A new file may get the old one's inode and be longer, so what was read must still stand there. */
+static bool is_continued(const struct dp_perf_map *map, int fd, const struct stat *status)
+{
+	char tail[sizeof map->tail];
+	return status->st_dev == map->device && status->st_ino == map->inode &&
+	       (uint64_t)status->st_size >= map->read_to &&
+	       pread(fd, tail, map->tail_size, (off_t)(map->read_to - map->tail_size)) ==
+		       (ssize_t)map->tail_size &&
+	       !memcmp(tail, map->tail, map->tail_size);
+}
+
+static void begin_anew(struct dp_perf_map *map, const struct stat *status)
+{
+	map->device = status->st_dev;
+	map->inode = status->st_ino;
+	map->read_to = map->tail_size = 0;
+	map->sorted_count = map->recent_count = 0; /* their texts were given out and stay */
+	map->is_in_long_line = false;
 }
 
 static void refresh(struct dp_perf_map *map)
@@ -291,21 +316,16 @@ static void refresh(struct dp_perf_map *map)
 	if (fd < 0)
 		return;
 	/* /tmp is everybody's: names are believed only to our own user and to root. */
-	if (fstat(fd, &status) < 0 || (status.st_uid != geteuid() && status.st_uid != 0)) {
-		close(fd);
-		return;
-	}
-	/* Another process with that pid, or the file begun anew: forget, but keep what was given out. */
-	if (status.st_dev != map->device || status.st_ino != map->inode ||
-		(uint64_t)status.st_size < map->read_to) {
-		map->device = status.st_dev;
-		map->inode = status.st_ino;
-		map->read_to = 0;
-		map->sorted_count = map->recent_count = 0;
-		map->is_in_long_line = false;
-	}
-	if ((uint64_t)status.st_size > map->read_to)
+	const bool is_believed =
+		fstat(fd, &status) == 0 && (status.st_uid == geteuid() || status.st_uid == 0);
+	if (is_believed && (status.st_mtim.tv_sec != map->changed.tv_sec ||
+				   status.st_mtim.tv_nsec != map->changed.tv_nsec ||
+				   (uint64_t)status.st_size != map->read_to || status.st_ino != map->inode)) {
+		if (!is_continued(map, fd, &status))
+			begin_anew(map, &status);
 		read_on(map, fd, (uint64_t)status.st_size);
+		map->changed = status.st_mtim;
+	}
 	close(fd);
 }
 
