@@ -236,9 +236,10 @@ static void merge_recent(struct dp_perf_map *map)
 		qsort_r(order, count, sizeof *order, compare_starts, all);
 		map->sorted_count = sweep(all, order, count, heap, sorted);
 		free(map->sorted);
-		map->sorted = realloc(sorted, (map->sorted_count + 1) * sizeof *sorted);
-		if (!map->sorted)
-			map->sorted = sorted;
+		map->sorted = sorted;
+		struct entry *fitting = realloc(map->sorted, (map->sorted_count + 1) * sizeof *sorted);
+		if (fitting)
+			map->sorted = fitting;
 		sorted = NULL;
 		map->recent_count = 0;
 	}
@@ -263,8 +264,6 @@ size_t dp_perf_map_take(struct dp_perf_map *map, const char *bytes, size_t size)
 		map->is_in_long_line = true;
 		line = end;
 	}
-	if (map->recent_count > RECENT_MOST)
-		merge_recent(map);
 	return (size_t)(line - bytes);
 }
 
@@ -329,8 +328,10 @@ static void refresh(struct dp_perf_map *map)
 	close(fd);
 }
 
-const char *dp_perf_map_name(const struct dp_perf_map *map, uint64_t address)
+const char *dp_perf_map_name(struct dp_perf_map *map, uint64_t address)
 {
+	if (map->recent_count > RECENT_MOST)
+		merge_recent(map);
 	for (size_t i = map->recent_count; i-- > 0;)
 		if (address >= map->recent[i].start && address < map->recent[i].end)
 			return map->recent[i].name;

@@ -11,6 +11,6 @@ enum { DP_PERF_MAP_LINE_MOST = 32 * 1024 }; /* a longer line is cut */
  * longer than any of ours; the rest is to be given again with what follows it. */
 size_t dp_perf_map_take(struct dp_perf_map *map, const char *bytes, size_t size);
 /* Of what was taken. NULL: no name there. */
-const char *dp_perf_map_name(const struct dp_perf_map *map, uint64_t address);
+const char *dp_perf_map_name(struct dp_perf_map *map, uint64_t address);
 
 #endif
