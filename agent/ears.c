@@ -204,16 +204,17 @@ static void greet(const struct dp_message *message, const char *secrets, size_t 
 	process->image_start_ns = region->image_start_ns;
 	process->greeted_ms = now_ms();
 	pthread_mutex_init(&process->lock, NULL);
-	char text[DP_SETTINGS_SIZE + 1024];
+	char text[DP_SETTINGS_SIZE];
 	uint32_t size = region->settings_size;
 	if (size > DP_SETTINGS_SIZE)
 		size = DP_SETTINGS_SIZE;
 	memcpy(text, region->settings, size);
-	if (secrets_size > sizeof text - size)
-		secrets_size = sizeof text - size;
-	memcpy(text + size, secrets, secrets_size);
 	dp_settings_init(settings);
-	dp_settings_read_back(settings, text, size + secrets_size);
+	/* With secrets the message holds all settings, else the region does. */
+	if (secrets_size)
+		dp_settings_read_back(settings, secrets, secrets_size);
+	else
+		dp_settings_read_back(settings, text, size);
 	const char *cwd = memmem(text, size, "\n#cwd=", 6);
 	if (cwd) {
 		const char *end = memchr(cwd + 6, '\n', size - (size_t)(cwd + 6 - text));
@@ -385,7 +386,7 @@ static bool receive(int socket)
 {
 	struct {
 		struct dp_message message;
-		char text[4096];
+		char text[DP_SETTINGS_SIZE];
 	} in;
 	union {
 		struct cmsghdr header;

@@ -101,11 +101,8 @@ static int jit_location(struct dp_process *process, struct dp_profile *profile, 
 	return location.mapping < 0 ? location.mapping : dp_profile_location(profile, &location);
 }
 
-static int module_location(struct dp_process *process, struct dp_profile *profile, struct dp_agent_module *module,
-        uint64_t address, uint64_t look)
+static int add_mapping(struct dp_process *process, struct dp_profile *profile, struct dp_agent_module *module)
 {
-	struct dp_symbol symbols[LINES_MOST];
-	struct dp_line lines[LINES_MOST];
 	struct dp_shared_object *shared = dp_modules_open(module, process->pid);
 	struct dp_object *object = shared ? shared->object : NULL;
 	struct dp_mapping mapping = {
@@ -121,8 +118,18 @@ static int module_location(struct dp_process *process, struct dp_profile *profil
 		mapping.has_lines = can.has_lines;
 		mapping.has_inlines = can.has_inlines;
 	}
+	return dp_profile_mapping(profile, &mapping);
+}
+
+static int module_location(struct dp_process *process, struct dp_profile *profile, struct dp_agent_module *module,
+        uint64_t address, uint64_t look)
+{
+	struct dp_symbol symbols[LINES_MOST];
+	struct dp_line lines[LINES_MOST];
+	struct dp_shared_object *shared = dp_modules_open(module, process->pid);
+	struct dp_object *object = shared ? shared->object : NULL;
 	struct dp_location location = {
-	        .mapping = dp_profile_mapping(profile, &mapping),
+	        .mapping = add_mapping(process, profile, module),
 	        .runtime = DP_FRAME_NATIVE,
 	        .address = address - module->finish.bias,
 	};
@@ -258,9 +265,9 @@ static void describe(struct dp_process *process, struct dp_profile *profile)
 		dp_profile_add_comment(profile, text);
 	}
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
-		profile->losses[i].count =
+		profile->losses[i].count +=
 		        work->losses[i][0] - work->losses_told[i][0] + work->own_losses[i].count;
-		profile->losses[i].weight_ns =
+		profile->losses[i].weight_ns +=
 		        work->losses[i][1] - work->losses_told[i][1] + work->own_losses[i].weight_ns;
 	}
 }
@@ -284,6 +291,9 @@ struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
 	profile->period = (int64_t)process->period_ns;
 	profile->time_ns = work->window_start_ns;
 	profile->duration_ns = now_ns > work->window_start_ns ? now_ns - work->window_start_ns : 1;
+	/* pprof takes the first mapping for the program itself. */
+	if (work->modules.count)
+		add_mapping(process, profile, work->modules.at[0]);
 	uint64_t lost_count = work->stacks.overflow_count, lost_ns = work->stacks.overflow_weight_ns;
 	for (uint32_t i = 0; i < work->stacks.bucket_count; i++)
 		for (const struct dp_stack *stack = work->stacks.buckets[i]; stack; stack = stack->next)

@@ -20,8 +20,7 @@ struct strings {
 struct dp_profile_index {
 	struct index strings, mappings, functions, locations, samples;
 	struct strings texts;
-	int32_t overflow_location;
-	uint32_t overflow_sample; /* index + 1; 0: none reserved */
+	bool has_overflow; /* until then functions, locations and samples keep one entry free for it */
 };
 
 /* ---- hashing ---- */
@@ -86,8 +85,8 @@ static bool table_grow(struct dp_profile *profile, void **at, uint32_t count, ui
 	void *memory = dp_arena_alloc(&profile->arena, more * size);
 	if (!memory)
 		return false;
-	if (count)
-		memcpy(memory, *at, count * size);
+	if (*capacity)
+		memcpy(memory, *at, *capacity * size);
 	*at = memory;
 	*capacity = more;
 	return true;
@@ -96,6 +95,11 @@ static bool table_grow(struct dp_profile *profile, void **at, uint32_t count, ui
 /* Room for one more entry? */
 #define GROW(profile, table)                                                                                  \
 	table_grow((profile), (void **)&(table).at, (table).count, &(table).capacity, sizeof *(table).at)
+
+/* The same, and one more for the overflow sample while there is none. */
+#define GROW_KEEPING(profile, table)                                                                 \
+	table_grow((profile), (void **)&(table).at, (table).count + !(profile)->index->has_overflow, \
+		&(table).capacity, sizeof *(table).at)
 
 /* ---- strings ---- */
 
@@ -115,28 +119,17 @@ static size_t utf8_length(const uint8_t *text, size_t left)
 	return size;
 }
 
-/* A copy whose bad bytes are U+FFFD; NUL bytes count as bad. */
-static char *clean_copy(struct dp_arena *arena, const char *text, size_t size, size_t *clean_size)
+/* A copy on the heap whose bad bytes are U+FFFD; NUL bytes count as bad. */
+static char *clean_copy(const char *text, size_t size, size_t *clean_size)
 {
 	const uint8_t *from = (const uint8_t *)text;
-	size_t bad = 0;
-	for (size_t i = 0, step; i < size; i += step) {
-		step = from[i] ? utf8_length(from + i, size - i) : 0;
-		bad += !step;
-		step += !step;
-	}
-	char *copy = dp_arena_alloc(arena, size + 2 * bad + 1);
+	char *copy = malloc(size * 3 + 1);
 	size_t at = 0;
 	for (size_t i = 0, step; copy && i < size; i += step) {
 		step = from[i] ? utf8_length(from + i, size - i) : 0;
-		if (step) {
-			memcpy(copy + at, from + i, step);
-			at += step;
-		} else {
-			memcpy(copy + at, "\xef\xbf\xbd", 3);
-			at += 3;
-			step = 1;
-		}
+		memcpy(copy + at, step ? text + i : "\xef\xbf\xbd", step ? step : 3);
+		at += step ? step : 3;
+		step += !step;
 	}
 	*clean_size = at;
 	return copy;
@@ -171,15 +164,9 @@ static uint64_t string_hash(const struct dp_profile *profile, uint32_t index)
 	return hash_bytes(text, strlen(text));
 }
 
-const char *dp_profile_string(struct dp_profile *profile, const char *text, size_t size)
+static const char *intern(struct dp_profile *profile, const char *text, size_t size)
 {
 	struct dp_profile_index *index = profile->index;
-	char *copy = NULL;
-	if (!is_clean(text, size)) {
-		text = copy = clean_copy(&profile->arena, text, size, &size);
-		if (!copy)
-			return NULL;
-	}
 	const struct string_key key = {text, size};
 	uint32_t *slot =
 	        index_find(&index->strings, profile, string_hash, hash_bytes(text, size), string_is_equal, &key);
@@ -187,14 +174,24 @@ const char *dp_profile_string(struct dp_profile *profile, const char *text, size
 		return NULL;
 	if (*slot)
 		return index->texts.at[*slot - 1];
-	if (!copy)
-		copy = dp_arena_copy(&profile->arena, text, size);
+	const char *copy = dp_arena_copy(&profile->arena, text, size);
 	if (!copy || !GROW(profile, index->texts))
 		return NULL;
 	index->texts.at[index->texts.count++] = copy;
 	*slot = index->texts.count;
 	index->strings.count++;
 	return copy;
+}
+
+/* Cleaned outside the arena: the same bad name asked for again must not cost the window memory again. */
+const char *dp_profile_string(struct dp_profile *profile, const char *text, size_t size)
+{
+	if (is_clean(text, size))
+		return intern(profile, text, size);
+	char *copy = clean_copy(text, size, &size);
+	const char *interned = copy ? intern(profile, copy, size) : NULL;
+	free(copy);
+	return interned;
 }
 
 const char *dp_profile_text(struct dp_profile *profile, const char *text)
@@ -236,8 +233,14 @@ int dp_profile_mapping(struct dp_profile *profile, const struct dp_mapping *mapp
 	        mapping_is_equal, &wanted);
 	if (!slot)
 		return -ENOMEM;
-	if (*slot)
+	if (*slot) { /* what it can name may be learnt later */
+		struct dp_mapping *known = &profile->mappings.at[*slot - 1];
+		known->has_functions |= wanted.has_functions;
+		known->has_files |= wanted.has_files;
+		known->has_lines |= wanted.has_lines;
+		known->has_inlines |= wanted.has_inlines;
 		return (int)*slot - 1;
+	}
 	if (!GROW(profile, profile->mappings))
 		return -ENOMEM;
 	profile->mappings.at[profile->mappings.count++] = wanted;
@@ -274,7 +277,7 @@ int dp_profile_function(struct dp_profile *profile, const struct dp_function *fu
 		return -ENOMEM;
 	if (*slot)
 		return (int)*slot - 1;
-	if (!GROW(profile, profile->functions))
+	if (!GROW_KEEPING(profile, profile->functions))
 		return -ENOMEM;
 	profile->functions.at[profile->functions.count++] = wanted;
 	*slot = profile->functions.count;
@@ -322,7 +325,7 @@ int dp_profile_location(struct dp_profile *profile, const struct dp_location *lo
 			return -ENOMEM;
 		memcpy(lines, location->lines, location->line_count * sizeof *lines);
 	}
-	if (!GROW(profile, profile->locations))
+	if (!GROW_KEEPING(profile, profile->locations))
 		return -ENOMEM;
 	struct dp_location *added = &profile->locations.at[profile->locations.count++];
 	*added = *location;
@@ -355,7 +358,8 @@ static bool sample_is_equal(const struct dp_profile *profile, uint32_t index, co
 	const struct dp_profile_sample *one = &profile->samples.at[index], *other = key;
 	if (one->location_count != other->location_count || one->label_count != other->label_count)
 		return false;
-	if (memcmp(one->locations, other->locations, one->location_count * sizeof *one->locations) != 0)
+	if (one->location_count &&
+		memcmp(one->locations, other->locations, one->location_count * sizeof *one->locations) != 0)
 		return false;
 	for (uint32_t i = 0; i < one->label_count; i++)
 		if (one->labels[i].key != other->labels[i].key || one->labels[i].text != other->labels[i].text ||
@@ -364,10 +368,20 @@ static bool sample_is_equal(const struct dp_profile *profile, uint32_t index, co
 	return true;
 }
 
+/* A sum too large for its type stays at the edge: only a hostile file gets there. */
+static int64_t add_saturated(int64_t a, int64_t b)
+{
+	int64_t sum;
+	if (__builtin_add_overflow(a, b, &sum))
+		return b < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
 static void add_values(struct dp_profile *profile, uint32_t sample, const int64_t *values)
 {
 	for (uint32_t i = 0; i < DP_PROFILE_VALUES; i++)
-		profile->samples.at[sample].values[i] += values[i];
+		profile->samples.at[sample].values[i] =
+			add_saturated(profile->samples.at[sample].values[i], values[i]);
 }
 
 static int compare_labels(const void *one, const void *other)
@@ -375,29 +389,19 @@ static int compare_labels(const void *one, const void *other)
 	return strcmp(((const struct dp_label *)one)->key, ((const struct dp_label *)other)->key);
 }
 
-/* Room for one more and still one for the overflow sample. */
-static bool grow_samples(struct dp_profile *profile)
+/* Adds the entry, or says -ENOMEM with nothing changed that matters. labels: room for the sample's. */
+static int add_sample(
+	struct dp_profile *profile, const struct dp_profile_sample *sample, struct dp_label *labels)
 {
-	profile->samples.count++;
-	const bool has_room = GROW(profile, profile->samples);
-	profile->samples.count--;
-	return has_room;
-}
-
-/* Adds the entry, or says -ENOMEM with nothing changed that matters. */
-static int add_sample(struct dp_profile *profile, const struct dp_profile_sample *sample)
-{
-	struct dp_label labels[16];
 	struct dp_profile_sample wanted = *sample;
-	if (sample->label_count > sizeof labels / sizeof labels[0])
-		return -EINVAL;
 	for (uint32_t i = 0; i < sample->label_count; i++) {
 		labels[i] = sample->labels[i];
 		if (!own(profile, &labels[i].key) || !own(profile, &labels[i].unit) ||
 		        (labels[i].text && !own(profile, &labels[i].text)))
 			return -ENOMEM;
 	}
-	qsort(labels, sample->label_count, sizeof labels[0], compare_labels);
+	if (sample->label_count > 1)
+		qsort(labels, sample->label_count, sizeof labels[0], compare_labels);
 	wanted.labels = labels;
 	uint32_t *slot = index_find(&profile->index->samples, profile, sample_hash, sample_key_hash(&wanted),
 	        sample_is_equal, &wanted);
@@ -409,10 +413,12 @@ static int add_sample(struct dp_profile *profile, const struct dp_profile_sample
 	}
 	int32_t *locations = dp_arena_alloc(&profile->arena, (sample->location_count + 1) * sizeof *locations);
 	struct dp_label *kept = dp_arena_alloc(&profile->arena, (sample->label_count + 1) * sizeof *kept);
-	if (!locations || !kept || !grow_samples(profile))
+	if (!locations || !kept || !GROW_KEEPING(profile, profile->samples))
 		return -ENOMEM;
-	memcpy(locations, sample->locations, sample->location_count * sizeof *locations);
-	memcpy(kept, labels, sample->label_count * sizeof *kept);
+	if (sample->location_count)
+		memcpy(locations, sample->locations, sample->location_count * sizeof *locations);
+	if (sample->label_count)
+		memcpy(kept, labels, sample->label_count * sizeof *kept);
 	wanted.locations = locations;
 	wanted.labels = kept;
 	profile->samples.at[profile->samples.count++] = wanted;
@@ -421,39 +427,59 @@ static int add_sample(struct dp_profile *profile, const struct dp_profile_sample
 	return 0;
 }
 
-/* Made while there is room: the place where weight goes that found none. */
+/* Types, comments, identity and the overflow sample are few, small and what makes the rest readable: a full
+ * arena still takes them. */
+static size_t lift_cap(struct dp_profile *profile)
+{
+	const size_t cap_bytes = profile->arena.cap_bytes;
+	profile->arena.cap_bytes = 0;
+	return cap_bytes;
+}
+
+/* Made while there is room: the strings and the table entries of the place where weight goes that found none.
+ */
 static int reserve_overflow(struct dp_profile *profile)
 {
+	const bool is_ready = dp_profile_text(profile, "[overflow]") && dp_profile_text(profile, "") &&
+			      GROW_KEEPING(profile, profile->functions) &&
+			      GROW_KEEPING(profile, profile->locations) &&
+			      GROW_KEEPING(profile, profile->samples);
+	return is_ready ? 0 : -ENOMEM;
+}
+
+static int add_to_overflow(struct dp_profile *profile, const struct dp_profile_sample *sample)
+{
 	const struct dp_function function = {"[overflow]", "[overflow]", "", 0};
+	const size_t cap_bytes = lift_cap(profile);
+	struct dp_profile_sample overflow = {.location_count = 1};
+	profile->index->has_overflow = true;
 	struct dp_line line = {dp_profile_function(profile, &function), 0};
 	const struct dp_location location = {.mapping = DP_NO_INDEX, .lines = &line, .line_count = 1};
-	const int index = line.function < 0 ? line.function : dp_profile_location(profile, &location);
-	if (index < 0 || !GROW(profile, profile->samples))
-		return -ENOMEM;
-	profile->index->overflow_location = index;
-	return 0;
+	const int32_t index = line.function < 0 ? line.function : dp_profile_location(profile, &location);
+	overflow.locations = &index;
+	memcpy(overflow.values, sample->values, sizeof overflow.values);
+	const int error = index < 0 ? index : add_sample(profile, &overflow, NULL);
+	profile->losses[DP_DROP_TABLE_FULL].count += 1;
+	profile->arena.cap_bytes = cap_bytes;
+	return error;
 }
 
 int dp_profile_sample(struct dp_profile *profile, const struct dp_profile_sample *sample)
 {
-	const int error = add_sample(profile, sample);
-	if (error != -ENOMEM)
-		return error;
-	struct dp_profile_index *index = profile->index;
-	profile->losses[DP_DROP_TABLE_FULL].count += 1;
-	if (!index->overflow_sample) {
-		const struct dp_profile_sample overflow = {
-		        .locations = &index->overflow_location, .location_count = 1};
-		profile->samples.at[profile->samples.count++] = overflow;
-		index->overflow_sample = profile->samples.count;
-	}
-	add_values(profile, index->overflow_sample - 1, sample->values);
-	return 0;
+	struct dp_label few[16], *labels = few;
+	int error = -ENOMEM;
+	if (sample->label_count > sizeof few / sizeof few[0])
+		labels = malloc(sample->label_count * sizeof *labels);
+	if (labels)
+		error = add_sample(profile, sample, labels);
+	if (labels != few)
+		free(labels);
+	return error ? add_to_overflow(profile, sample) : 0;
 }
 
 /* ---- the rest ---- */
 
-int dp_profile_add_type(struct dp_profile *profile, const char *type, const char *unit)
+static int add_type(struct dp_profile *profile, const char *type, const char *unit)
 {
 	struct dp_value_type added = {type, unit};
 	if (profile->types.count == DP_PROFILE_VALUES)
@@ -464,7 +490,7 @@ int dp_profile_add_type(struct dp_profile *profile, const char *type, const char
 	return 0;
 }
 
-int dp_profile_add_comment(struct dp_profile *profile, const char *text)
+static int add_comment(struct dp_profile *profile, const char *text)
 {
 	const char *comment = dp_profile_text(profile, text);
 	for (uint32_t i = 0; comment && i < profile->comments.count; i++)
@@ -476,7 +502,7 @@ int dp_profile_add_comment(struct dp_profile *profile, const char *text)
 	return 0;
 }
 
-int dp_profile_add_identity(struct dp_profile *profile, const char *key, const char *value)
+static int add_identity(struct dp_profile *profile, const char *key, const char *value)
 {
 	struct dp_pair pair = {key, value};
 	if (!own(profile, &pair.key) || !own(profile, &pair.value))
@@ -490,6 +516,30 @@ int dp_profile_add_identity(struct dp_profile *profile, const char *key, const c
 		return -ENOMEM;
 	profile->identity.at[profile->identity.count++] = pair;
 	return 0;
+}
+
+int dp_profile_add_type(struct dp_profile *profile, const char *type, const char *unit)
+{
+	const size_t cap_bytes = lift_cap(profile);
+	const int error = add_type(profile, type, unit);
+	profile->arena.cap_bytes = cap_bytes;
+	return error;
+}
+
+int dp_profile_add_comment(struct dp_profile *profile, const char *text)
+{
+	const size_t cap_bytes = lift_cap(profile);
+	const int error = add_comment(profile, text);
+	profile->arena.cap_bytes = cap_bytes;
+	return error;
+}
+
+int dp_profile_add_identity(struct dp_profile *profile, const char *key, const char *value)
+{
+	const size_t cap_bytes = lift_cap(profile);
+	const int error = add_identity(profile, key, value);
+	profile->arena.cap_bytes = cap_bytes;
+	return error;
 }
 
 static int merge_location(struct dp_profile *into, const struct dp_profile *from, const struct dp_location *location)
@@ -523,17 +573,60 @@ static bool has_same_types(const struct dp_profile *one, const struct dp_profile
 	return true;
 }
 
+static int64_t common_period(int64_t a, int64_t b)
+{
+	while (b) {
+		const int64_t rest = a % b;
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
 static void merge_times(struct dp_profile *into, const struct dp_profile *from)
 {
-	const int64_t into_end = into->time_ns + into->duration_ns, from_end = from->time_ns + from->duration_ns;
+	const int64_t into_end = add_saturated(into->time_ns, into->duration_ns);
+	const int64_t from_end = add_saturated(from->time_ns, from->duration_ns);
 	if (!into->time_ns || (from->time_ns && from->time_ns < into->time_ns))
 		into->time_ns = from->time_ns;
-	into->duration_ns = (into_end > from_end ? into_end : from_end) - into->time_ns;
-	if (!into->period) {
+	if (__builtin_sub_overflow(
+		    into_end > from_end ? into_end : from_end, into->time_ns, &into->duration_ns))
+		into->duration_ns = INT64_MAX;
+	if (into->period <= 0) {
 		into->period = from->period;
 		into->period_type = (struct dp_value_type){dp_profile_text(into, from->period_type.type),
 		        dp_profile_text(into, from->period_type.unit)};
+		if (!into->period_type.type || !into->period_type.unit)
+			into->period_type = (struct dp_value_type){"", ""};
+	} else if (from->period > 0) {
+		/* Of different rates: the longest period that divides both, so that each value is whole
+		 * periods. */
+		into->period = common_period(into->period, from->period);
 	}
+}
+
+enum { NOT_MOVED = INT32_MIN };
+
+/* moved: where each location of from stands in into, negative where there was no room. Locations move with
+ * the first sample that needs them, so that a full arena holds whole stacks, not a heap of unused names; a
+ * stack goes over whole or into the overflow sample, never with frames exchanged. */
+static int merge_sample(struct dp_profile *into, const struct dp_profile *from,
+	const struct dp_profile_sample *sample, int32_t *moved)
+{
+	struct dp_profile_sample copy = *sample;
+	int32_t *locations = malloc((sample->location_count + 1) * sizeof *locations);
+	bool is_whole = locations != NULL;
+	for (uint32_t i = 0; i < sample->location_count && is_whole; i++) {
+		int32_t *place = &moved[sample->locations[i]];
+		if (*place == NOT_MOVED)
+			*place = merge_location(into, from, &from->locations.at[sample->locations[i]]);
+		locations[i] = *place;
+		is_whole = locations[i] >= 0;
+	}
+	copy.locations = locations;
+	const int error = is_whole ? dp_profile_sample(into, &copy) : add_to_overflow(into, sample);
+	free(locations);
+	return error;
 }
 
 int dp_profile_merge(struct dp_profile *into, const struct dp_profile *from)
@@ -546,25 +639,11 @@ int dp_profile_merge(struct dp_profile *into, const struct dp_profile *from)
 	int32_t *moved = malloc((from->locations.count + 1) * sizeof *moved);
 	if (!moved)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < from->locations.count; i++) {
-		moved[i] = merge_location(into, from, &from->locations.at[i]);
-		if (moved[i] < 0)
-			moved[i] = into->index->overflow_location;
-	}
+	for (uint32_t i = 0; i < from->locations.count; i++)
+		moved[i] = NOT_MOVED;
 	int error = 0;
-	for (uint32_t i = 0; i < from->samples.count && !error; i++) {
-		struct dp_profile_sample sample = from->samples.at[i];
-		int32_t *locations = malloc((sample.location_count + 1) * sizeof *locations);
-		if (!locations) {
-			error = -ENOMEM;
-			break;
-		}
-		for (uint32_t j = 0; j < sample.location_count; j++)
-			locations[j] = moved[sample.locations[j]];
-		sample.locations = locations;
-		error = dp_profile_sample(into, &sample);
-		free(locations);
-	}
+	for (uint32_t i = 0; i < from->samples.count && !error; i++)
+		error = merge_sample(into, from, &from->samples.at[i], moved);
 	free(moved);
 	merge_times(into, from);
 	for (uint32_t i = 0; i < from->comments.count; i++)
@@ -590,7 +669,7 @@ struct dp_profile *dp_profile_new(enum dp_profile_kind kind, size_t cap_bytes)
 		dp_profile_free(profile);
 		return NULL;
 	}
-	profile->period_type = (struct dp_value_type){dp_profile_text(profile, ""), dp_profile_text(profile, "")};
+	profile->period_type = (struct dp_value_type){"", ""};
 	return profile;
 }
 

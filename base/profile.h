@@ -102,15 +102,18 @@ const char *dp_profile_text(struct dp_profile *profile, const char *text); /* NU
 int dp_profile_mapping(struct dp_profile *profile, const struct dp_mapping *mapping);
 int dp_profile_function(struct dp_profile *profile, const struct dp_function *function);
 int dp_profile_location(struct dp_profile *profile, const struct dp_location *location);
-/* Adds values to the sample with these locations and labels. values has one entry per type. Where the arena is
- * full, the weight goes to one overflow sample, "[overflow]", reserved in advance, and TABLE_FULL is counted. */
+/* Adds values to the sample with these locations and labels. values has one entry per type; labels come in
+ * any order. Where the arena is full, the weight goes to one overflow sample, "[overflow]", reserved in
+ * advance, and TABLE_FULL is counted, without weight: nothing is missing from the sum. */
 int dp_profile_sample(struct dp_profile *profile, const struct dp_profile_sample *sample);
 
+/* These are few and small and are kept beyond the cap. */
 int dp_profile_add_type(struct dp_profile *profile, const char *type, const char *unit);
 int dp_profile_add_comment(struct dp_profile *profile, const char *text);
 int dp_profile_add_identity(struct dp_profile *profile, const char *key, const char *value);
 
-/* Adds all of from to into (same types in the same order, else -EINVAL); time and duration become their union. */
+/* Adds all of from to into (same types in the same order, else -EINVAL); time and duration become their
+ * union, the period the longest that divides both. */
 int dp_profile_merge(struct dp_profile *into, const struct dp_profile *from);
 
 void dp_profile_free(struct dp_profile *profile); /* NULL is fine */

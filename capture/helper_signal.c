@@ -305,6 +305,8 @@ static long start_agent(void)
 	exec_result = 0;
 	const long child = clone_call(
 	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent);
+	if (child > 0 && exec_result)
+		DP_SYS4(SYS_wait4, child, 0, (int)__WALL, 0); /* else the host might inherit what is left of it */
 	return child < 0 ? child : exec_result;
 }
 

@@ -34,10 +34,12 @@ struct dp_thread {
 	uint32_t last_lane;
 	uint32_t ticks;
 	uintptr_t stack_low, stack_high; /* 0, 0: not known */
+	uintptr_t stack_usable;          /* above the guard */
 	uint32_t end_rounds;
-	size_t stack_size;      /* as asked for */
+	size_t stack_size, guard_size; /* as asked for */
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
+	bool is_apart;          /* the creator's dp_sigprof_is_apart */
 };
 
 struct dp_lane {
@@ -47,6 +49,10 @@ struct dp_lane {
 	_Atomic(const struct dp_code_map *) map;  /* which the tick walks by; the housekeeper reads it */
 	struct dp_frame frames[DP_FRAME_MAX];
 	struct dp_rule_cache cache;
+	/* What would be too much for the interrupted thread's stack. */
+	struct dp_walk walk;
+	struct dp_stack_view stack;
+	struct dp_record record;
 	uint8_t foreign[DP_SLICE_MAX]; /* copy of a stack that is not the thread's own */
 };
 
@@ -99,7 +105,7 @@ struct dp_host {
 	/* Constant once armed. */
 	char settings[DP_SETTINGS_SIZE]; /* for the agent, "key=value" lines */
 	uint32_t settings_size;
-	char secrets[1024];              /* over the socket, never in the region */
+	char secrets[DP_SETTINGS_SIZE];  /* all of them with what is secret: over the socket, never in the region */
 	uint32_t secrets_size;
 	char agent_path[2][512]; /* where deepprof-agent may be */
 	char run_socket[64];     /* the agent of a `deepprof run`; "" for the user's own */
@@ -119,6 +125,8 @@ extern struct dp_owner_page dp_owner;
 void dp_host_init(uint64_t period_ns);
 /* Installs the handler and arms the calling thread. 0 or -errno. */
 int dp_host_arm(void);
+/* Takes every timer away. */
+void dp_host_disarm(void);
 /* In the only thread of a forked child: forget the parent's threads, lanes and region, take on a new identity, arm
  * the calling thread. */
 void dp_host_after_fork(void);

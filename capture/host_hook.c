@@ -96,7 +96,7 @@ static int arm_caller(uintptr_t low, uintptr_t high)
 		low = dp_host.main_stack_low;
 		high = dp_host.main_stack_high;
 	}
-	thread->stack_low = low;
+	thread->stack_low = thread->stack_usable = low;
 	thread->stack_high = high;
 	const int error = dp_timer_arm(thread, tid);
 	if (error) {
@@ -112,8 +112,23 @@ int dp_host_arm(void)
 	return arm_caller(0, 0);
 }
 
+void dp_host_disarm(void)
+{
+	for (uint32_t chunk = 0; chunk < DP_THREAD_CHUNKS; chunk++) {
+		struct dp_thread *threads = dp_load_acquire(&dp_host.thread_chunks[chunk]);
+		const uint32_t size = chunk ? DP_THREAD_CHUNK_MORE : DP_THREAD_CHUNK;
+		for (uint32_t i = 0; threads && i < size; i++)
+			if (dp_load_acquire(&threads[i].state) == DP_THREAD_ARMED)
+				dp_timer_disarm(&threads[i]);
+	}
+}
+
 void dp_host_after_fork(void)
 {
+	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP) {
+		dp_store_relaxed(&dp_host.is_armed, 0); /* not one call of ours: the child runs unprofiled */
+		return;
+	}
 	uintptr_t low = 0, high = 0;
 	/* A fork from another thread than the main one: its stack is the child's main thread's now. */
 	for (uint32_t chunk = 0; chunk < DP_THREAD_CHUNKS; chunk++) {
@@ -145,7 +160,7 @@ void dp_host_after_fork(void)
 		 * one may serve this child. */
 	}
 	dp_host.modules_published = 0;
-	if (dp_load_relaxed(&dp_host.off) & DP_OFF_DISABLED)
+	if (dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_SECCOMP))
 		return;
 	arm_caller(low, high);
 }
@@ -153,7 +168,7 @@ void dp_host_after_fork(void)
 bool dp_host_end(uint32_t answer_ms)
 {
 	uint64_t all = ~UINT64_C(0), before;
-	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
+	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off))
 		return false;
 	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
 	const bool is_answered = dp_housekeep_end(answer_ms);

@@ -323,7 +323,7 @@ static void arm_siblings(struct dp_region *region, uint32_t request)
 		if (!thread)
 			break;
 		if (tid == dp_host.pid) {
-			thread->stack_low = dp_host.main_stack_low;
+			thread->stack_low = thread->stack_usable = dp_host.main_stack_low;
 			thread->stack_high = dp_host.main_stack_high;
 		}
 		if (dp_timer_arm(thread, tid) != 0)

@@ -28,4 +28,13 @@ static inline void dp_registers_of(const ucontext_t *context, struct dp_register
 #endif
 }
 
+static inline uint64_t dp_pc_of(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+	return (uint64_t)context->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+	return context->uc_mcontext.pc;
+#endif
+}
+
 #endif

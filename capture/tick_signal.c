@@ -227,40 +227,71 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	dp_ring_commit(&lane->view, record->size_bytes);
 }
 
-/* Separate from its caller, so that the large locals are on the stack only once. */
 static void record_sample(struct dp_thread *self, struct dp_lane *lane, const ucontext_t *context,
         uint64_t weight_ns, uint32_t tick)
 {
-	struct dp_walk walk;
-	bool is_foreign;
-	struct dp_record record = {
-	        .tid = (uint32_t)self->tid,
-	        .weight_ns = weight_ns,
-	};
+	struct dp_walk *walk = &lane->walk;
+	struct dp_record *record = &lane->record;
 	struct dp_region *region = dp_load_relaxed(&dp_host.region);
-	record.generation = region ? dp_load_relaxed(&region->generation) : 0;
-	dp_registers_of(context, &walk.registers);
-	walk.is_caller = false;
-	walk.place_origin = 0;
-	if (!view_stack(self, lane, walk.registers.value[DP_REG_SP], &context->uc_stack, &walk.stack, &is_foreign))
+	bool is_foreign;
+
+	dp_zero(record, sizeof *record);
+	record->tid = (uint32_t)self->tid;
+	record->weight_ns = weight_ns;
+	record->generation = region ? dp_load_relaxed(&region->generation) : 0;
+	dp_registers_of(context, &walk->registers);
+	walk->is_caller = false;
+	walk->place_origin = 0;
+	if (!view_stack(self, lane, walk->registers.value[DP_REG_SP], &context->uc_stack, &walk->stack, &is_foreign))
 		dp_count_loss(DP_DROP_FOREIGN_STACK, 0);
 	if (is_foreign)
-		record.flags |= DP_RECORD_FOREIGN_STACK;
-	const struct dp_stack_view stack = walk.stack;
-	const int count = walk_stack(self, lane, &walk);
-	record.frame_count = (uint16_t)count;
-	record.stop = (uint16_t)walk.stop;
-	if (stack.count && (walk.stop == DP_STOP_PENDING || walk.stop == DP_STOP_COMPLEX)) {
+		record->flags |= DP_RECORD_FOREIGN_STACK;
+	dp_copy(&lane->stack, &walk->stack, sizeof lane->stack);
+	record->frame_count = (uint16_t)walk_stack(self, lane, walk);
+	record->stop = (uint16_t)walk->stop;
+	if (lane->stack.count && (walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX)) {
 		/* The agent walks again from the leaf: what the table could do is not needed. */
-		record.flags |= DP_RECORD_SLICE;
-	} else if (walk.stop != DP_STOP_END) {
-		dp_count_loss(loss_of_stop(walk.stop), 0);
+		record->flags |= DP_RECORD_SLICE;
+	} else if (walk->stop != DP_STOP_END) {
+		dp_count_loss(loss_of_stop(walk->stop), 0);
 	}
-	if (stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 && !(record.flags & DP_RECORD_SLICE))
-		record.flags |= DP_RECORD_VERIFY;
-	if (record.flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
-		dp_registers_of(context, &walk.registers);
-	write_record(lane, &record, &walk.registers, &stack, weight_ns);
+	if (lane->stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 &&
+	        !(record->flags & DP_RECORD_SLICE))
+		record->flags |= DP_RECORD_VERIFY;
+	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
+		dp_registers_of(context, &walk->registers);
+	write_record(lane, record, &walk->registers, &lane->stack, weight_ns);
+}
+
+/* Where there is no room to walk: the interrupted instruction alone. */
+static void record_leaf(struct dp_thread *self, struct dp_lane *lane, const ucontext_t *context, uint64_t weight_ns)
+{
+	struct dp_record *record = &lane->record;
+	struct dp_region *region = dp_load_relaxed(&dp_host.region);
+	dp_zero(record, sizeof *record);
+	dp_zero(&lane->frames[0], sizeof lane->frames[0]);
+	record->tid = (uint32_t)self->tid;
+	record->weight_ns = weight_ns;
+	record->generation = region ? dp_load_relaxed(&region->generation) : 0;
+	record->frame_count = 1;
+	record->stop = DP_STOP_BAD_MEMORY;
+	lane->frames[0].id = dp_pc_of(context);
+	lane->frames[0].place = UINT32_MAX;
+	lane->frames[0].flags = DP_FRAME_EXACT;
+	dp_count_loss(DP_DROP_TINY_STACK, 0);
+	write_record(lane, record, &lane->walk.registers, &lane->stack, weight_ns);
+}
+
+/* Bytes between here and the end of the stack that the handler runs on. */
+static uintptr_t stack_left(const struct dp_thread *self, const ucontext_t *context)
+{
+	const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	const uintptr_t alternate = (uintptr_t)context->uc_stack.ss_sp;
+	if (is_inside(here, self->stack_low, self->stack_high))
+		return here > self->stack_usable ? here - self->stack_usable : 0;
+	if (!(context->uc_stack.ss_flags & SS_DISABLE) && is_inside(here, alternate, alternate + context->uc_stack.ss_size))
+		return here - alternate;
+	return UINTPTR_MAX; /* not known */
 }
 
 void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
@@ -273,16 +304,22 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 	}
 	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & DP_OFF_DISABLED)
 		return;
+	enum { WALK_BYTES = 1024, HOUSEKEEPING_BYTES = 4096 };
+	const uintptr_t left = stack_left(self, ucontext);
 	const int overrun = info->si_overrun > 0 ? info->si_overrun : 0;
 	const uint64_t weight_ns = dp_host.period_ns * (1 + (uint64_t)overrun);
 	const uint32_t tick = dp_add_relaxed(&dp_host.ticks, 1) + 1;
 	struct dp_lane *lane = lease_lane(self);
 	if (lane) {
-		record_sample(self, lane, ucontext, weight_ns, tick);
+		if (left >= WALK_BYTES)
+			record_sample(self, lane, ucontext, weight_ns, tick);
+		else
+			record_leaf(self, lane, ucontext, weight_ns);
 		return_lane(lane);
 	} else {
 		dp_count_loss(DP_DROP_NO_LANE, weight_ns);
 		dp_add_relaxed(&dp_host.lanes_short, 1);
 	}
-	dp_housekeep(self);
+	if (left >= HOUSEKEEPING_BYTES)
+		dp_housekeep(self);
 }

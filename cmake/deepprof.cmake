@@ -54,8 +54,11 @@ macro(deepprof_find_libraries)
   find_library(IBERTY_LIBRARY NAMES libiberty.a REQUIRED)
   find_program(PROTOC_C protoc-c REQUIRED)
   add_library(deepprof_libraries INTERFACE)
-  target_link_libraries(deepprof_libraries INTERFACE PkgConfig::UNWIND PkgConfig::PROTOBUF_C PkgConfig::CURL
+  target_link_libraries(deepprof_libraries INTERFACE PkgConfig::UNWIND PkgConfig::PROTOBUF_C
     PkgConfig::ZLIB PkgConfig::DW PkgConfig::ELF PkgConfig::LZMA ${IBERTY_LIBRARY} Threads::Threads)
+  # libcurl's headers alone: export/push_curl.c loads the library when something is to be sent.
+  target_include_directories(deepprof_libraries INTERFACE ${CURL_INCLUDE_DIRS})
+  target_link_libraries(deepprof_libraries INTERFACE ${CMAKE_DL_LIBS})
   find_package(Threads REQUIRED)
 endmacro()
 

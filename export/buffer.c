@@ -87,7 +87,7 @@ int dp_gunzip(const void *bytes, size_t size, size_t most, struct dp_buffer *out
 	if (size > UINT32_MAX || inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
 		return -ENOMEM;
 	int result = Z_OK, error = 0;
-	while (result == Z_OK && !error) {
+	while (result == Z_OK) {
 		error = out->size - from > most ? -EFBIG : reserve(out, CHUNK);
 		if (error)
 			break;
@@ -96,6 +96,10 @@ int dp_gunzip(const void *bytes, size_t size, size_t most, struct dp_buffer *out
 		result = inflate(&stream, Z_NO_FLUSH);
 		out->size += CHUNK - stream.avail_out;
 	}
+	const bool is_whole =
+		result == Z_STREAM_END && !stream.avail_in; /* a second member is another profile */
 	inflateEnd(&stream);
-	return error ? error : result == Z_STREAM_END ? 0 : -EBADMSG;
+	if (!error && out->size - from > most)
+		error = -EFBIG;
+	return error ? error : is_whole ? 0 : -EBADMSG;
 }

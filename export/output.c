@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,15 +101,37 @@ static int encode(const char *path, const struct dp_profile *profile, struct dp_
 	return error;
 }
 
+/* A new file beside path. Its name is a random one: in a container that starts again pids repeat, and a file
+ * that a killed predecessor left must not be in the way. */
+static int open_beside(const char *path, char *temporary, size_t size)
+{
+	enum { ATTEMPTS = 8 };
+	struct stat known;
+	uint64_t random;
+	/* rename() would replace a device or a pipe by a file. */
+	if (stat(path, &known) == 0 && !S_ISREG(known.st_mode))
+		return S_ISDIR(known.st_mode) ? -EISDIR : -EINVAL;
+	for (int i = 0; i < ATTEMPTS; i++) {
+		if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+			random = (uint64_t)getpid() << 32 | (uint32_t)i;
+		if ((size_t)snprintf(temporary, size, "%s.%016llx.tmp", path, (unsigned long long)random) >=
+			size)
+			return -ENAMETOOLONG;
+		const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+		if (fd >= 0)
+			return fd;
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
 int dp_output_write_bytes(const char *path, const void *bytes, size_t size)
 {
 	char temporary[4200];
-	static unsigned counter;
-	if ((size_t)snprintf(temporary, sizeof temporary, "%s.%d.%u.tmp", path, getpid(), counter++) >= sizeof temporary)
-		return -ENAMETOOLONG;
-	const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	const int fd = open_beside(path, temporary, sizeof temporary);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int error = 0;
 	for (size_t at = 0; at < size && !error;) {
 		const ssize_t wrote = write(fd, (const char *)bytes + at, size - at);

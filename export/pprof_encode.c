@@ -221,18 +221,21 @@ static void put_samples(struct encoder *encoder, const struct dp_profile *profil
 	encoder->out.sample = pointers;
 }
 
-static char *copy_text(struct encoder *encoder, const char *text)
+/* Identity and losses travel as comments, one per line; pprof_decode.c reads them back. A line is never cut:
+ * half a character makes a server refuse the whole profile. */
+static int64_t add_line(struct encoder *encoder, const char *prefix, const char *key, const char *value)
 {
-	char *copy = dp_arena_copy(&encoder->arena, text, strlen(text));
-	if (!copy)
-		encoder->has_failed = true;
-	return copy;
+	const size_t size = strlen(prefix) + strlen(key) + strlen(value) + 2;
+	char *line = take(encoder, size, 1);
+	if (!line)
+		return 0;
+	snprintf(line, size, "%s%s=%s", prefix, key, value);
+	return add_string(encoder, line);
 }
 
-/* Identity and losses travel as comments, one per line; pprof_decode.c reads them back. */
 static void put_comments(struct encoder *encoder, const struct dp_profile *profile)
 {
-	char line[2600];
+	char numbers[64];
 	uint32_t count = 0;
 	int64_t *comments =
 	        take(encoder, profile->comments.count + profile->identity.count + DP_DROP_COUNT, sizeof *comments);
@@ -240,20 +243,16 @@ static void put_comments(struct encoder *encoder, const struct dp_profile *profi
 		return;
 	for (uint32_t i = 0; i < profile->comments.count; i++)
 		comments[count++] = string_number(encoder, profile->comments.at[i]);
-	for (uint32_t i = 0; i < profile->identity.count; i++) {
-		snprintf(line, sizeof line, DP_PPROF_LABEL "%s=%s", profile->identity.at[i].key,
-		        profile->identity.at[i].value);
-		const char *copy = copy_text(encoder, line);
-		comments[count++] = copy ? add_string(encoder, copy) : 0;
-	}
+	for (uint32_t i = 0; i < profile->identity.count; i++)
+		comments[count++] = add_line(
+			encoder, DP_PPROF_LABEL, profile->identity.at[i].key, profile->identity.at[i].value);
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		if (!profile->losses[i].count && !profile->losses[i].weight_ns)
 			continue;
-		snprintf(line, sizeof line, DP_PPROF_LOSS "%s=%llu weight_ns=%llu", dp_drop_name(i),
-		        (unsigned long long)profile->losses[i].count,
-		        (unsigned long long)profile->losses[i].weight_ns);
-		const char *copy = copy_text(encoder, line);
-		comments[count++] = copy ? add_string(encoder, copy) : 0;
+		snprintf(numbers, sizeof numbers, "%llu weight_ns=%llu",
+			(unsigned long long)profile->losses[i].count,
+			(unsigned long long)profile->losses[i].weight_ns);
+		comments[count++] = add_line(encoder, DP_PPROF_LOSS, dp_drop_name(i), numbers);
 	}
 	encoder->out.n_comment = count;
 	encoder->out.comment = comments;

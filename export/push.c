@@ -1,522 +1,581 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The queue to the servers. libcurl's sockets sit in an epoll of our own, so that the agent's loop waits on one
- * descriptor; one request is under way per server, in order. */
+ * The queue to the servers. Each has its own share of the memory, its own uploads under way and its own
+ * circuit breaker, so that a dead, slow or lying one costs that share and nothing else.
+ *
+ * A server that fails often in a row is left alone for a while (the breaker is open), then asked with a
+ * single upload; when that one arrives, the rest follows at once. */
 #include "export/push.h"
 #include "export/push_request.h"
 
 #include "base/log.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
 	QUEUE_BYTES = 8 * 1024 * 1024,
 	TIMEOUT_MS = 10000,
-	ANSWER_BYTES = 64 * 1024,
-	TRIES = 10,
-	BACKOFF_FIRST_MS = 500,
+	BACKOFF_MS = 500,
 	BACKOFF_MOST_MS = 60000,
-	BREAKER_FAILURES = 5, /* in a row: then one try at a time, and the rest waits */
+	FLUSH_BACKOFF_MOST_MS = 200,
+	AGE_MOST_S = 55 * 60,
 	SERVERS_MOST = 8,
-	HEADERS_MOST = 16,
+	AT_ONCE = 6,          /* a hundred hosts, one upload each in ten seconds, half a second an upload */
+	FAILURES_TO_OPEN = 5, /* in a row */
+	FAULTS_MOST = 4,      /* tries of an upload that may never pass, or may have arrived */
+	LIMITED_MOST = 10,
 };
 
-struct item { /* a request that waits */
-	struct item *next;
-	unsigned tries;
+struct upload {
+	struct upload *next;
+	struct server *server;
+	struct dp_http_request *request; /* NULL: it waits */
+	uint64_t not_before_ms, give_up_ms;
+	unsigned tries, faults;
 	size_t size;
-	uint8_t bytes[];
+	uint8_t body[];
 };
 
 struct server {
 	struct dp_push *push;
-	const struct dp_server_kind *kind;
-	char *url; /* without the kind's prefix, with its path */
-	char *shown; /* the same without USER:PASSWORD */
-	struct item *first, **last;
-	uint64_t next_try_ms;
-	unsigned failures; /* in a row */
-	CURL *request;     /* under way, or NULL */
-	struct curl_slist *headers;
-	char error[CURL_ERROR_SIZE];
-	char answer[ANSWER_BYTES + 1];
-	size_t answer_size;
-	bool has_said; /* what is wrong, since it last went well */
+	struct dp_server_address address;
+	struct upload *uploads; /* oldest first */
+	size_t bytes;
+	unsigned under_way;
+	unsigned failures;      /* in a row */
+	unsigned opened;        /* in a row */
+	uint64_t open_until_ms; /* 0: closed. Later, one upload is let through */
+	long said;              /* the last cause that was logged: 0 none, a status, or minus an outcome */
+	bool is_full_said;
 };
 
 struct dp_push {
 	struct dp_push_options options;
-	char *texts[8]; /* copies behind options */
-	CURLM *multi;
-	int epoll_fd;
-	uint64_t curl_due_ms; /* 0: nothing */
+	char *texts[7]; /* behind options */
+	struct dp_http *http;
 	struct server servers[SERVERS_MOST];
 	unsigned server_count;
-	size_t waiting_bytes;
+	bool is_flushing;
 	struct dp_push_stats stats;
 };
 
-static uint64_t now_ms(void)
+/* ---- when ---- */
+
+static uint64_t random_below(uint64_t most)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	uint64_t random;
+	if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+		random = dp_http_now_ms() * UINT64_C(0x9e3779b97f4a7c15) >> 16;
+	return random % (most + 1);
 }
 
-/* ---- libcurl's loop in ours ---- */
-
-static int on_socket(CURL *request, curl_socket_t fd, int what, void *context, void *known)
+/* The longest wait after that many failures. */
+static uint64_t wait_most_ms(const struct dp_push *push, unsigned failures)
 {
-	struct dp_push *push = context;
-	struct epoll_event event = {.data.fd = fd};
-	(void)request;
-	if (what == CURL_POLL_REMOVE) {
-		epoll_ctl(push->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-		return 0;
-	}
-	event.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
-	if (epoll_ctl(push->epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0 && errno == EEXIST)
-		epoll_ctl(push->epoll_fd, EPOLL_CTL_MOD, fd, &event);
-	curl_multi_assign(push->multi, fd, push);
-	return 0;
-}
-
-static int on_timer(CURLM *multi, long timeout_ms, void *context)
-{
-	struct dp_push *push = context;
-	(void)multi;
-	push->curl_due_ms = timeout_ms < 0 ? 0 : now_ms() + (uint64_t)timeout_ms;
-	return 0;
-}
-
-static size_t on_answer(char *bytes, size_t one, size_t count, void *context)
-{
-	struct server *server = context;
-	size_t size = one * count;
-	const size_t room = ANSWER_BYTES - server->answer_size;
-	const size_t kept = size < room ? size : room;
-	memcpy(server->answer + server->answer_size, bytes, kept);
-	server->answer_size += kept;
-	server->answer[server->answer_size] = 0;
-	return kept == size ? size : 0; /* an endless answer is cut off */
-}
-
-/* ---- making one ---- */
-
-static char *copy(struct dp_push *push, unsigned which, const char *text)
-{
-	return push->texts[which] = strdup(text ? text : "");
-}
-
-/* http://user:secret@host -> http://host, for logs. */
-static char *without_secret(const char *url)
-{
-	char *shown = strdup(url);
-	char *scheme = shown ? strstr(shown, "://") : NULL;
-	if (!scheme)
-		return shown;
-	char *host = scheme + 3;
-	char *end = host + strcspn(host, "/");
-	char *at = memchr(host, '@', (size_t)(end - host));
-	if (at)
-		memmove(host, at + 1, strlen(at + 1) + 1);
-	return shown;
-}
-
-static const char *add_server(struct dp_push *push, const char *url, size_t size)
-{
-	static char message[400];
-	static const struct dp_server_kind *const kinds[] = {&dp_parca, &dp_pyroscope};
-	char text[2048];
-	if (size >= sizeof text || push->server_count == SERVERS_MOST)
-		return "server: too long or too many, at most 8 URLs";
-	memcpy(text, url, size);
-	text[size] = 0;
-	const struct dp_server_kind *kind = NULL;
-	const char *rest = text;
-	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && !kind; i++) {
-		const size_t prefix = strlen(kinds[i]->prefix);
-		if (!strncasecmp(text, kinds[i]->prefix, prefix) &&
-		        (!strncasecmp(text + prefix, "http://", 7) || !strncasecmp(text + prefix, "https://", 8))) {
-			kind = kinds[i];
-			rest = text + prefix;
-		}
-	}
-	if (!kind || !strstr(rest, "://")[3]) {
-		char *shown = without_secret(text);
-		snprintf(message, sizeof message,
-		        "server %.200s: must be http(s)://HOST:PORT for Pyroscope or parca+http(s)://HOST:PORT for Parca",
-		        shown ? shown : "");
-		free(shown);
-		return message;
-	}
-	struct server *server = &push->servers[push->server_count++];
-	server->push = push;
-	server->kind = kind;
-	server->last = &server->first;
-	size_t length = strlen(rest);
-	while (length && rest[length - 1] == '/')
-		length--;
-	if (asprintf(&server->url, "%.*s%s", (int)length, rest, kind->path) < 0)
-		return "server: no memory";
-	server->shown = without_secret(server->url);
-	return server->shown ? NULL : "server: no memory";
-}
-
-static const char *check_auth(const char *auth)
-{
-	if (!*auth)
-		return NULL;
-	if (!strncmp(auth, "basic:", 6) && strchr(auth + 6, ':'))
-		return NULL;
-	if (!strncmp(auth, "bearer:", 7) && auth[7])
-		return NULL;
-	if (!strncmp(auth, "header:", 7) && auth[7] != ':' && strchr(auth + 7, ':'))
-		return NULL;
-	return "auth: must be basic:USER:PASSWORD, bearer:TOKEN or header:NAME:VALUE";
-}
-
-struct dp_push *dp_push_new(const struct dp_push_options *options, const char **message)
-{
-	static bool is_ready;
-	struct dp_push *push = calloc(1, sizeof *push);
-	*message = "server: no memory";
-	if (!push)
-		return NULL;
-	if (!is_ready && curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
-		free(push);
-		*message = "libcurl could not be set up";
-		return NULL;
-	}
-	is_ready = true;
-	push->options = *options;
-	push->options.auth = copy(push, 0, options->auth);
-	push->options.tenant = copy(push, 1, options->tenant);
-	push->options.ca = copy(push, 2, options->ca);
-	push->options.cert = copy(push, 3, options->cert);
-	push->options.key = copy(push, 4, options->key);
-	push->options.proxy = copy(push, 5, options->proxy);
-	push->options.no_proxy = copy(push, 6, options->no_proxy);
-	if (!push->options.queue_bytes)
-		push->options.queue_bytes = QUEUE_BYTES;
-	if (!push->options.timeout_ms)
-		push->options.timeout_ms = TIMEOUT_MS;
-	push->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	push->multi = curl_multi_init();
-	const char *wrong = push->multi && push->epoll_fd >= 0 ? check_auth(push->options.auth) : *message;
-	for (const char *at = options->server; !wrong && *at;) {
-		const size_t size = strcspn(at, " ");
-		if (size)
-			wrong = add_server(push, at, size);
-		at += size + (at[size] == ' ');
-	}
-	if (wrong) {
-		*message = wrong;
-		dp_push_free(push);
-		return NULL;
-	}
-	curl_multi_setopt(push->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(push->multi, CURLMOPT_SOCKETDATA, push);
-	curl_multi_setopt(push->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(push->multi, CURLMOPT_TIMERDATA, push);
-	return push;
-}
-
-/* ---- one request ---- */
-
-static void add_header(struct server *server, const char *format, const char *one, const char *two)
-{
-	char line[2200];
-	if ((size_t)snprintf(line, sizeof line, format, one, two) >= sizeof line)
-		return;
-	struct curl_slist *more = curl_slist_append(server->headers, line);
-	if (more)
-		server->headers = more;
-}
-
-static void set_auth(struct server *server, CURL *request)
-{
-	const char *auth = server->push->options.auth;
-	char name[256];
-	if (!strncmp(auth, "basic:", 6)) {
-		curl_easy_setopt(request, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-		curl_easy_setopt(request, CURLOPT_USERPWD, auth + 6);
-	} else if (!strncmp(auth, "bearer:", 7)) {
-		add_header(server, "Authorization: Bearer %s%s", auth + 7, "");
-	} else if (!strncmp(auth, "header:", 7)) {
-		const char *colon = strchr(auth + 7, ':');
-		snprintf(name, sizeof name, "%.*s", (int)(colon - auth - 7), auth + 7);
-		add_header(server, "%s: %s", name, colon + 1);
-	}
-}
-
-static void start(struct server *server)
-{
-	const struct dp_push_options *options = &server->push->options;
-	struct item *item = server->first;
-	CURL *request = curl_easy_init();
-	if (!request)
-		return;
-	server->headers = NULL;
-	server->answer_size = 0;
-	server->answer[0] = server->error[0] = 0;
-	add_header(server, "%s%s", server->kind->content_type, "");
-	add_header(server, "%s%s", "Expect:", "");
-	if (*options->tenant)
-		add_header(server, "%s%s", "X-Scope-OrgID: ", options->tenant);
-	set_auth(server, request);
-	curl_easy_setopt(request, CURLOPT_URL, server->url);
-	curl_easy_setopt(request, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(request, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(request, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(request, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
-	curl_easy_setopt(request, CURLOPT_POSTFIELDS, (void *)item->bytes);
-	curl_easy_setopt(request, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)item->size);
-	curl_easy_setopt(request, CURLOPT_HTTPHEADER, server->headers);
-	curl_easy_setopt(request, CURLOPT_USERAGENT, "deepprof/" DEEPPROF_VERSION);
-	curl_easy_setopt(request, CURLOPT_WRITEFUNCTION, on_answer);
-	curl_easy_setopt(request, CURLOPT_WRITEDATA, server);
-	curl_easy_setopt(request, CURLOPT_ERRORBUFFER, server->error);
-	curl_easy_setopt(request, CURLOPT_PRIVATE, server);
-	if (*options->ca)
-		curl_easy_setopt(request, CURLOPT_CAINFO, options->ca);
-	if (*options->cert)
-		curl_easy_setopt(request, CURLOPT_SSLCERT, options->cert);
-	if (*options->key)
-		curl_easy_setopt(request, CURLOPT_SSLKEY, options->key);
-	if (*options->proxy)
-		curl_easy_setopt(request, CURLOPT_PROXY, options->proxy);
-	if (*options->no_proxy)
-		curl_easy_setopt(request, CURLOPT_NOPROXY, options->no_proxy);
-	server->request = request;
-	item->tries++;
-	curl_multi_add_handle(server->push->multi, request);
-}
-
-static void drop_first(struct server *server)
-{
-	struct item *item = server->first;
-	server->first = item->next;
-	if (!server->first)
-		server->last = &server->first;
-	server->push->waiting_bytes -= item->size;
-	free(item);
-}
-
-/* Full jitter: anywhere between nothing and the doubled wait. */
-static uint64_t backoff_ms(unsigned tries)
-{
-	uint64_t most = BACKOFF_FIRST_MS, random = 0;
-	while (--tries && most < BACKOFF_MOST_MS)
+	uint64_t most = push->options.backoff_ms;
+	while (failures-- > 1 && most < push->options.backoff_most_ms)
 		most *= 2;
-	if (most > BACKOFF_MOST_MS)
-		most = BACKOFF_MOST_MS;
-	if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
-		random = now_ms() * UINT64_C(0x9e3779b97f4a7c15);
-	return random % most + 1;
+	if (most > push->options.backoff_most_ms)
+		most = push->options.backoff_most_ms;
+	return push->is_flushing && most > FLUSH_BACKOFF_MOST_MS ? FLUSH_BACKOFF_MOST_MS : most;
 }
 
-static void finish(struct server *server, CURLcode result)
+/* Full jitter: agents that failed together do not come back together. */
+static uint64_t backoff_ms(const struct dp_push *push, unsigned failures)
+{
+	return random_below(wait_most_ms(push, failures));
+}
+
+/* ---- uploads ---- */
+
+static void forget(struct upload *upload)
+{
+	struct server *server = upload->server;
+	struct upload **link = &server->uploads;
+	while (*link != upload)
+		link = &(*link)->next;
+	*link = upload->next;
+	server->bytes -= upload->size;
+	free(upload);
+}
+
+static void give_up(struct upload *upload)
+{
+	upload->server->push->stats.upload_failed++;
+	forget(upload);
+}
+
+/* What take_part() needs to know. */
+struct profile_age {
+	struct dp_push *push;
+	const struct dp_server_kind *kind;
+	uint64_t give_up_ms;
+	int error;
+};
+
+static int enqueue(struct server *server, const struct dp_buffer *body, uint64_t give_up_ms)
 {
 	struct dp_push *push = server->push;
-	long status = 0;
-	curl_easy_getinfo(server->request, CURLINFO_RESPONSE_CODE, &status);
-	enum dp_verdict verdict = DP_TRY_AGAIN;
-	if (result == CURLE_OK)
-		verdict = server->kind->judge(status, server->answer);
-	else if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE ||
-	         result == CURLE_SSL_CERTPROBLEM)
-		server->failures = BREAKER_FAILURES; /* will not heal by itself: wait long between tries */
-	struct item *item = server->first;
+	struct upload **last = &server->uploads;
+	if (server->bytes + sizeof(struct upload) + body->size >
+		push->options.queue_bytes / push->server_count) {
+		push->stats.queue_full++;
+		if (!server->is_full_said)
+			dp_warn("%s: the queue of %zu KiB is full, new profiles are dropped",
+				server->address.shown, push->options.queue_bytes / push->server_count / 1024);
+		server->is_full_said = true;
+		return -ENOSPC;
+	}
+	struct upload *upload = malloc(sizeof *upload + body->size);
+	if (!upload)
+		return -ENOMEM;
+	*upload = (struct upload){
+		.server = server, .size = sizeof *upload + body->size, .give_up_ms = give_up_ms};
+	memcpy(upload->body, body->bytes, body->size);
+	while (*last)
+		last = &(*last)->next;
+	*last = upload;
+	server->bytes += upload->size;
+	return 0;
+}
+
+/* One part, to each server of the kind it was made for. */
+static int take_part(void *context, const struct dp_part *part)
+{
+	struct profile_age *age = context;
+	struct dp_buffer body = {0};
+	int error = age->kind->body(part, &body);
+	for (unsigned i = 0; i < age->push->server_count && !error; i++) {
+		struct server *server = &age->push->servers[i];
+		const int full =
+			server->address.kind == age->kind ? enqueue(server, &body, age->give_up_ms) : 0;
+		if (full)
+			age->error = full;
+	}
+	dp_buffer_fini(&body);
+	return error;
+}
+
+static bool has_kind(const struct dp_push *push, const struct dp_server_kind *kind)
+{
+	for (unsigned i = 0; i < push->server_count; i++)
+		if (push->servers[i].address.kind == kind)
+			return true;
+	return false;
+}
+
+int dp_push_profile(struct dp_push *push, const struct dp_profile *profile)
+{
+	static const struct dp_server_kind *const kinds[] = {&dp_pyroscope, &dp_parca};
+	struct timespec real;
+	clock_gettime(CLOCK_REALTIME, &real);
+	const int64_t age_ms =
+		((int64_t)real.tv_sec * 1000000000 + real.tv_nsec - profile->time_ns) / 1000000;
+	const int64_t left_ms = (int64_t)push->options.age_most_s * 1000 - (age_ms > 0 ? age_ms : 0);
+	struct profile_age age = {
+		.push = push, .give_up_ms = dp_http_now_ms() + (uint64_t)(left_ms > 0 ? left_ms : 0)};
+	int error = 0;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !error; i++) {
+		age.kind = kinds[i];
+		if (has_kind(push, kinds[i]))
+			error = dp_parts_make(profile, kinds[i]->has_series_for_labels, take_part, &age);
+	}
+	dp_push_run(push);
+	return error ? error : age.error;
+}
+
+/* ---- answers ---- */
+
+static enum dp_verdict judge(const struct server *server, const struct dp_http_answer *answer)
+{
+	switch (answer->outcome) {
+	case DP_HTTP_ANSWERED:
+		return server->address.kind->judge(answer);
+	case DP_HTTP_UNREACHABLE:
+	case DP_HTTP_UNTRUSTED:
+		return DP_BUSY;
+	case DP_HTTP_BROKEN:
+	case DP_HTTP_GARBAGE:
+		break;
+	}
+	return DP_FAULT;
+}
+
+/* The server's own words as far as one line of a log may hold them. */
+static void quote(const struct dp_push *push, const char *body, char *text, size_t size)
+{
+	size_t at = 0;
+	*text = 0;
+	if (!*body || dp_server_address_is_secret(&push->options, body))
+		return;
+	at = (size_t)snprintf(text, size, ": ");
+	for (; *body && at < size - 1; body++)
+		text[at++] = (unsigned char)*body < ' ' || *body == 0x7f ? ' ' : *body;
+	text[at] = 0;
+}
+
+static const char *hint(const struct dp_http_answer *answer)
+{
+	switch (answer->status) {
+	case 401:
+	case 403:
+		return "; check the setting auth";
+	case 404:
+	case 405:
+		return "; check the setting server, its scheme says which kind of server it is";
+	default:
+		return "";
+	}
+}
+
+/* One line a cause: a server that stays dead is not news. */
+static void say(struct server *server, const struct dp_http_answer *answer, enum dp_verdict verdict)
+{
+	const char *shown = server->address.shown,
+		   *then = verdict == DP_REFUSED ? "given up" : "tried again later";
+	const long cause = answer->outcome == DP_HTTP_ANSWERED ? answer->status : -(long)answer->outcome;
+	char words[240];
+	if (server->said == cause)
+		return;
+	server->said = cause;
+	switch (answer->outcome) {
+	case DP_HTTP_UNREACHABLE:
+		dp_warn("%s cannot be reached: %s; profiles wait", shown, answer->error);
+		break;
+	case DP_HTTP_UNTRUSTED:
+		dp_warn("%s is not trusted: %s; name its authority by the setting ca", shown, answer->error);
+		break;
+	case DP_HTTP_BROKEN:
+	case DP_HTTP_GARBAGE:
+		dp_warn("%s broke off: %s; the profile is %s", shown, answer->error, then);
+		break;
+	case DP_HTTP_ANSWERED:
+		quote(server->push, answer->body, words, sizeof words);
+		if (answer->status / 100 == 3)
+			dp_warn("%s redirects to %s, which is never followed; set server to what is right",
+				shown, answer->location);
+		else if (answer->status == 200)
+			dp_warn("%s is no %s: it answers 200 with \"%s\"; the profile is %s", shown,
+				server->address.kind->title, answer->content_type, then);
+		else
+			dp_warn("%s answers %ld%s%s; the profile is %s", shown, answer->status, words,
+				hint(answer), then);
+		break;
+	}
+}
+
+static void on_success(struct server *server)
+{
+	if (server->said)
+		dp_info("%s takes profiles again", server->address.shown);
+	server->said = 0;
+	server->is_full_said = false;
+	if (server->open_until_ms)
+		for (struct upload *upload = server->uploads; upload; upload = upload->next)
+			upload->not_before_ms = 0;
+	server->failures = server->opened = 0;
+	server->open_until_ms = 0;
+}
+
+static void on_failure(struct server *server)
+{
+	struct dp_push *push = server->push;
+	server->failures++;
+	if (server->failures < FAILURES_TO_OPEN)
+		return;
+	/* Uploads that were under way together fail together: that is one reason to open, not several. */
+	if (server->open_until_ms && dp_http_now_ms() < server->open_until_ms)
+		return;
+	server->opened++;
+	push->stats.breaker_opened += server->opened == 1;
+	const uint64_t most = wait_most_ms(push, FAILURES_TO_OPEN + server->opened);
+	server->open_until_ms = dp_http_now_ms() + most / 2 + random_below(most / 2) + 1;
+}
+
+static bool is_hopeless(const struct upload *upload, enum dp_verdict verdict)
+{
+	return verdict == DP_REFUSED || (verdict == DP_FAULT && upload->faults >= FAULTS_MOST) ||
+	       (verdict == DP_LIMITED && upload->tries >= LIMITED_MOST) ||
+	       dp_http_now_ms() >= upload->give_up_ms;
+}
+
+static void on_answer(void *context, const struct dp_http_answer *answer)
+{
+	struct upload *upload = context;
+	struct server *server = upload->server;
+	struct dp_push *push = server->push;
+	const enum dp_verdict verdict = judge(server, answer);
+	upload->request = NULL;
+	server->under_way--;
 	if (verdict == DP_DELIVERED) {
 		push->stats.sent++;
-		push->stats.sent_bytes += item->size;
-		server->failures = 0;
-		server->has_said = false;
-		drop_first(server);
-	} else {
-		server->failures++;
-		if (!server->has_said) {
-			if (result != CURLE_OK)
-				dp_warn("%s: %s", server->shown,
-				        *server->error ? server->error : curl_easy_strerror(result));
-			else
-				dp_warn("%s: HTTP status %ld: %.300s", server->shown, status, server->answer);
-		}
-		server->has_said = true;
-		if (verdict == DP_REFUSED || item->tries >= TRIES) {
-			push->stats.upload_failed++;
-			drop_first(server);
-		} else {
-			push->stats.retried++;
-			server->next_try_ms = now_ms() + backoff_ms(server->failures);
-		}
+		push->stats.sent_bytes += upload->size - sizeof *upload;
+		forget(upload);
+		on_success(server);
+		return;
 	}
-	curl_multi_remove_handle(push->multi, server->request);
-	curl_easy_cleanup(server->request);
-	curl_slist_free_all(server->headers);
-	server->headers = NULL;
-	server->request = NULL;
+	say(server, answer, verdict);
+	if (verdict == DP_REFUSED)
+		server->failures = server->opened = 0,
+		server->open_until_ms = 0; /* it is there, and means it */
+	else
+		on_failure(server);
+	upload->faults += verdict == DP_FAULT;
+	if (is_hopeless(upload, verdict)) {
+		give_up(upload);
+		return;
+	}
+	uint64_t wait = backoff_ms(push, upload->tries);
+	if (answer->retry_after_s && !push->is_flushing) {
+		const uint64_t asked = (uint64_t)answer->retry_after_s * 1000;
+		wait += asked < push->options.backoff_most_ms ? asked : push->options.backoff_most_ms;
+	}
+	upload->not_before_ms = dp_http_now_ms() + wait;
 }
 
 /* ---- the loop's part ---- */
 
-int dp_push_profile(struct dp_push *push, const struct dp_profile *profile)
+static bool start(struct upload *upload)
 {
-	struct dp_buffer plain = {0}, pprof = {0};
-	int error = dp_pprof_encode(profile, &plain);
-	if (!error)
-		error = dp_gzip(plain.bytes, plain.size, &pprof);
-	for (unsigned i = 0; i < push->server_count && !error; i++) {
-		struct server *server = &push->servers[i];
-		struct dp_buffer body = {0};
-		error = server->kind->body(profile, &pprof, &body);
-		struct item *item = error ? NULL : malloc(sizeof *item + body.size);
-		if (!error && !item)
-			error = -ENOMEM;
-		if (!error && push->waiting_bytes + body.size > push->options.queue_bytes) {
-			push->stats.queue_full++;
-			error = -ENOSPC;
-		}
-		if (error) {
-			free(item);
-		} else {
-			*item = (struct item){.size = body.size};
-			memcpy(item->bytes, body.bytes, body.size);
-			*server->last = item;
-			server->last = &item->next;
-			push->waiting_bytes += item->size;
-		}
-		dp_buffer_fini(&body);
+	struct server *server = upload->server;
+	const char *message = NULL;
+	const struct dp_http_post post = {
+		.url = server->address.url,
+		.headers = (const char *const *)server->address.headers,
+		.body = upload->body,
+		.size = upload->size - sizeof *upload,
+		.done = on_answer,
+		.context = upload,
+	};
+	upload->request = dp_http_start(server->push->http, &post, &message);
+	if (!upload->request) {
+		const struct dp_http_answer answer = {.outcome = DP_HTTP_UNREACHABLE, .error = message};
+		say(server, &answer, DP_BUSY);
+		upload->not_before_ms = dp_http_now_ms() + BACKOFF_MOST_MS;
+		return false;
 	}
-	dp_buffer_fini(&plain);
-	dp_buffer_fini(&pprof);
-	dp_push_run(push);
-	return error;
+	server->push->stats.retried += upload->tries > 0;
+	upload->tries++;
+	server->under_way++;
+	return true;
 }
 
-static void start_what_is_due(struct dp_push *push)
+/* The next to send: the one tried least, so that one that never passes does not stand before the others. */
+static struct upload *next_due(const struct server *server, uint64_t now)
 {
-	const uint64_t now = now_ms();
-	for (unsigned i = 0; i < push->server_count; i++) {
-		struct server *server = &push->servers[i];
-		if (server->first && !server->request && now >= server->next_try_ms)
-			start(server);
+	struct upload *best = NULL;
+	for (struct upload *upload = server->uploads; upload; upload = upload->next)
+		if (!upload->request && upload->not_before_ms <= now &&
+			(!best || upload->tries < best->tries))
+			best = upload;
+	return best;
+}
+
+static unsigned allowed(const struct server *server, uint64_t now)
+{
+	if (!server->open_until_ms)
+		return AT_ONCE;
+	return now >= server->open_until_ms ? 1 : 0;
+}
+
+static void drop_the_old(struct server *server, uint64_t now)
+{
+	for (struct upload *upload = server->uploads, *next; upload; upload = next) {
+		next = upload->next;
+		if (!upload->request && now >= upload->give_up_ms)
+			give_up(upload);
 	}
 }
 
-static void collect(struct dp_push *push)
+static void start_what_is_due(struct server *server)
 {
-	int left;
-	for (CURLMsg *message; (message = curl_multi_info_read(push->multi, &left));) {
-		struct server *server = NULL;
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&server);
-		finish(server, message->data.result);
+	const uint64_t now = dp_http_now_ms();
+	drop_the_old(server, now);
+	while (server->under_way < allowed(server, now)) {
+		struct upload *upload = next_due(server, now);
+		if (!upload || !start(upload))
+			break;
 	}
 }
 
 void dp_push_run(struct dp_push *push)
 {
-	struct epoll_event events[16];
-	int running;
-	start_what_is_due(push);
-	const int count = epoll_wait(push->epoll_fd, events, 16, 0);
-	for (int i = 0; i < count; i++)
-		curl_multi_socket_action(push->multi, events[i].data.fd,
-		        (events[i].events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
-		                (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-		                (events[i].events & EPOLLERR ? CURL_CSELECT_ERR : 0),
-		        &running);
-	if (push->curl_due_ms && now_ms() >= push->curl_due_ms) {
-		push->curl_due_ms = 0;
-		curl_multi_socket_action(push->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	}
-	collect(push);
-	start_what_is_due(push);
+	for (unsigned i = 0; i < push->server_count; i++)
+		start_what_is_due(&push->servers[i]);
+	dp_http_run(push->http);
+	for (unsigned i = 0; i < push->server_count; i++)
+		start_what_is_due(&push->servers[i]);
 }
 
 int dp_push_fd(const struct dp_push *push)
 {
-	return push->epoll_fd;
+	return dp_http_fd(push->http);
+}
+
+static uint64_t server_due_ms(const struct server *server)
+{
+	uint64_t due = UINT64_MAX;
+	if (server->under_way >= allowed(server, UINT64_MAX))
+		return due;
+	for (const struct upload *upload = server->uploads; upload; upload = upload->next)
+		if (!upload->request && upload->not_before_ms < due)
+			due = upload->not_before_ms;
+	return due != UINT64_MAX && due < server->open_until_ms ? server->open_until_ms : due;
 }
 
 int dp_push_timeout_ms(const struct dp_push *push)
 {
-	const uint64_t now = now_ms();
-	uint64_t due = push->curl_due_ms ? push->curl_due_ms : UINT64_MAX;
+	const uint64_t now = dp_http_now_ms();
+	uint64_t due = dp_http_due_ms(push->http) ? dp_http_due_ms(push->http) : UINT64_MAX;
 	for (unsigned i = 0; i < push->server_count; i++) {
-		const struct server *server = &push->servers[i];
-		if (server->first && !server->request && server->next_try_ms < due)
-			due = server->next_try_ms;
+		const uint64_t server_due = server_due_ms(&push->servers[i]);
+		due = server_due < due ? server_due : due;
 	}
 	if (due == UINT64_MAX)
 		return -1;
-	return due <= now ? 0 : due - now > 60000 ? 60000 : (int)(due - now);
+	return due <= now ? 0 : due - now > BACKOFF_MOST_MS ? BACKOFF_MOST_MS : (int)(due - now);
 }
 
 int dp_push_is_busy(const struct dp_push *push)
 {
 	for (unsigned i = 0; i < push->server_count; i++)
-		if (push->servers[i].first)
+		if (push->servers[i].uploads)
 			return 1;
 	return 0;
 }
 
+/* What waits long waits no longer. */
+static void hurry(struct dp_push *push)
+{
+	for (unsigned i = 0; i < push->server_count; i++) {
+		if (push->servers[i].open_until_ms)
+			push->servers[i].open_until_ms = 1;
+		for (struct upload *upload = push->servers[i].uploads; upload; upload = upload->next)
+			upload->not_before_ms = 0;
+	}
+}
+
 int dp_push_flush(struct dp_push *push, unsigned timeout_ms)
 {
-	const uint64_t end = now_ms() + timeout_ms;
-	int given_up = 0;
-	for (uint64_t now; dp_push_is_busy(push) && (now = now_ms()) < end;) {
-		struct pollfd ready = {push->epoll_fd, POLLIN, 0};
+	const uint64_t end = dp_http_now_ms() + timeout_ms;
+	push->is_flushing = true;
+	hurry(push);
+	dp_push_run(push);
+	for (uint64_t now; dp_push_is_busy(push) && (now = dp_http_now_ms()) < end;) {
+		struct pollfd ready = {dp_http_fd(push->http), POLLIN, 0};
 		int wait = dp_push_timeout_ms(push);
 		if (wait < 0 || (uint64_t)wait > end - now)
 			wait = (int)(end - now);
 		poll(&ready, 1, wait);
 		dp_push_run(push);
 	}
-	for (unsigned i = 0; i < push->server_count; i++)
-		for (const struct item *item = push->servers[i].first; item; item = item->next)
-			given_up++;
-	return given_up;
+	push->is_flushing = false;
+	struct dp_push_stats stats;
+	dp_push_stats(push, &stats);
+	return (int)stats.queued;
 }
 
 void dp_push_stats(const struct dp_push *push, struct dp_push_stats *stats)
 {
 	*stats = push->stats;
+	for (unsigned i = 0; i < push->server_count; i++) {
+		stats->queued_bytes += push->servers[i].bytes;
+		for (const struct upload *upload = push->servers[i].uploads; upload; upload = upload->next)
+			stats->queued++;
+	}
+}
+
+/* ---- a life ---- */
+
+static int copy_options(struct dp_push *push, const struct dp_push_options *options)
+{
+	const char **const texts[] = {&push->options.auth, &push->options.tenant, &push->options.ca,
+		&push->options.cert, &push->options.key, &push->options.proxy, &push->options.no_proxy};
+	push->options = *options;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		push->texts[i] = strdup(*texts[i] ? *texts[i] : "");
+		if (!push->texts[i])
+			return -ENOMEM;
+		*texts[i] = push->texts[i];
+	}
+	push->options.server = NULL;
+	if (!push->options.queue_bytes)
+		push->options.queue_bytes = QUEUE_BYTES;
+	if (!push->options.timeout_ms)
+		push->options.timeout_ms = TIMEOUT_MS;
+	if (!push->options.backoff_ms)
+		push->options.backoff_ms = BACKOFF_MS;
+	if (!push->options.backoff_most_ms)
+		push->options.backoff_most_ms = BACKOFF_MOST_MS;
+	if (!push->options.age_most_s)
+		push->options.age_most_s = AGE_MOST_S;
+	return 0;
+}
+
+static const char *add_servers(struct dp_push *push, const char *at)
+{
+	const char *wrong = NULL;
+	for (; *at && !wrong; at += strspn(at, " ")) {
+		const size_t size = strcspn(at, " ");
+		if (!size)
+			continue;
+		if (push->server_count == SERVERS_MOST)
+			return "server: at most 8 URLs";
+		struct server *server = &push->servers[push->server_count];
+		server->push = push;
+		wrong = dp_server_address_init(&server->address, &push->options, at, size);
+		push->server_count += !wrong;
+		at += size;
+	}
+	if (!wrong && !push->server_count)
+		wrong = "server: names no URL; right is http(s)://HOST:PORT";
+	return wrong;
+}
+
+struct dp_push *dp_push_new(const struct dp_push_options *options, const char **message)
+{
+	struct dp_push *push = calloc(1, sizeof *push);
+	*message = "server: no memory";
+	if (!push)
+		return NULL;
+	if (copy_options(push, options) != 0)
+		goto failed;
+	*message = dp_push_options_check(&push->options);
+	if (*message)
+		goto failed;
+	*message = add_servers(push, options->server ? options->server : "");
+	if (*message)
+		goto failed;
+	const struct dp_http_options http = {.ca = push->options.ca,
+		.cert = push->options.cert,
+		.key = push->options.key,
+		.proxy = push->options.proxy,
+		.no_proxy = push->options.no_proxy,
+		.timeout_ms = push->options.timeout_ms};
+	push->http = dp_http_new(&http, message);
+	if (push->http)
+		return push;
+failed:
+	dp_push_free(push);
+	return NULL;
 }
 
 void dp_push_free(struct dp_push *push)
 {
 	if (!push)
 		return;
+	dp_http_free(push->http);
 	for (unsigned i = 0; i < push->server_count; i++) {
-		struct server *server = &push->servers[i];
-		if (server->request) {
-			curl_multi_remove_handle(push->multi, server->request);
-			curl_easy_cleanup(server->request);
-			curl_slist_free_all(server->headers);
-		}
-		while (server->first)
-			drop_first(server);
-		free(server->url);
-		free(server->shown);
+		while (push->servers[i].uploads)
+			forget(push->servers[i].uploads);
+		dp_server_address_fini(&push->servers[i].address);
 	}
-	if (push->multi)
-		curl_multi_cleanup(push->multi);
-	if (push->epoll_fd >= 0)
-		close(push->epoll_fd);
-	for (unsigned i = 0; i < 8; i++)
+	for (size_t i = 0; i < sizeof push->texts / sizeof *push->texts; i++)
 		free(push->texts[i]);
 	free(push);
 }

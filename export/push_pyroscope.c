@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Pyroscope's push.v1 by Connect: one series a request, so that a retry never doubles another's. */
+ * Pyroscope's push.v1 by Connect: one series a request, so that a retry never doubles another's. The older
+ * /ingest cannot tell a passing fault from a lasting one (422 for both). */
 #include "export/push_request.h"
 
 #include "push.pb-c.h"
@@ -9,97 +10,101 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 
-enum { LABELS_MOST = 30 };
-
-void dp_label_name(const char *from, char *to, size_t size)
+/* RFC 9562, 5.4. A retry carries the same one. */
+static void make_id(char id[37])
 {
-	size_t at = 0;
-	for (; *from && at < size - 1; from++) {
-		const char c = *from;
-		const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-		const bool is_digit = c >= '0' && c <= '9';
-		to[at] = is_letter || (is_digit && at) ? c : '_';
-		at++;
-	}
-	to[at] = 0;
+	uint8_t b[16] = {0};
+	if (getrandom(b, sizeof b, GRND_NONBLOCK) != (ssize_t)sizeof b)
+		memcpy(b, &(uint64_t){dp_http_now_ms()}, 8);
+	b[6] = (b[6] & 0x0f) | 0x40;
+	b[8] = (b[8] & 0x3f) | 0x80;
+	snprintf(id, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
-const char *dp_series_name(const struct dp_profile *profile)
+static int pack(const Push__V1__PushRequest *request, struct dp_buffer *out)
 {
-	return profile->kind == DP_PROFILE_CPU ? "process_cpu" : "deepprof";
+	const size_t size = push__v1__push_request__get_packed_size(request);
+	uint8_t *bytes = malloc(size);
+	if (!bytes)
+		return -ENOMEM;
+	push__v1__push_request__pack(request, bytes);
+	const int error = dp_buffer_append(out, bytes, size);
+	free(bytes);
+	return error;
 }
 
-static int body(const struct dp_profile *profile, const struct dp_buffer *pprof, struct dp_buffer *out)
+static int body(const struct dp_part *part, struct dp_buffer *out)
 {
-	Push__V1__LabelPair pairs[LABELS_MOST], *labels[LABELS_MOST];
-	char names[LABELS_MOST][256];
-	const char *const fixed[][2] = {
-	        {"__name__", dp_series_name(profile)},
-	        {"__delta__", "false"},
-	        {"otel.scope.name", "deepprof"},
-	        {"otel.scope.version", DEEPPROF_VERSION},
-	        {"process.runtime.name", "native"},
-	};
-	unsigned count = 0;
-	for (; count < sizeof fixed / sizeof fixed[0]; count++) {
-		push__v1__label_pair__init(&pairs[count]);
-		pairs[count].name = (char *)(uintptr_t)fixed[count][0];
-		pairs[count].value = (char *)(uintptr_t)fixed[count][1];
-	}
-	for (uint32_t i = 0; i < profile->identity.count && count < LABELS_MOST; i++) {
-		dp_label_name(profile->identity.at[i].key, names[count], sizeof names[count]);
-		bool is_known = !*names[count];
-		for (unsigned j = 0; j < count; j++)
-			is_known |= !strcmp(pairs[j].name, names[count]);
-		if (is_known)
-			continue; /* a second label of one name would have the whole series refused */
-		push__v1__label_pair__init(&pairs[count]);
-		pairs[count].name = names[count];
-		pairs[count].value = (char *)(uintptr_t)profile->identity.at[i].value;
-		count++;
-	}
-	for (unsigned i = 0; i < count; i++)
-		labels[i] = &pairs[i];
+	Push__V1__LabelPair pairs[DP_SERIES_LABELS_MOST + 1], *labels[DP_SERIES_LABELS_MOST + 1];
 	Push__V1__RawSample sample = PUSH__V1__RAW_SAMPLE__INIT, *samples = &sample;
 	Push__V1__RawProfileSeries series = PUSH__V1__RAW_PROFILE_SERIES__INIT, *all = &series;
 	Push__V1__PushRequest request = PUSH__V1__PUSH_REQUEST__INIT;
-	sample.raw_profile.data = pprof->bytes;
-	sample.raw_profile.len = pprof->size;
+	char id[37];
+	uint32_t count;
+	struct dp_series_label *texts = dp_series_labels(part, true, &count);
+	if (!texts)
+		return -ENOMEM;
+	/* Values are of this window alone; else the older storage takes differences of them. */
+	texts[count++] = (struct dp_series_label){"__delta__", "false"};
+	for (uint32_t i = 0; i < count; i++) {
+		push__v1__label_pair__init(&pairs[i]);
+		pairs[i].name = texts[i].name;
+		pairs[i].value = texts[i].value;
+		labels[i] = &pairs[i];
+	}
+	make_id(id);
+	sample.raw_profile.data = part->pprof.bytes;
+	sample.raw_profile.len = part->pprof.size;
+	sample.id = id;
 	series.n_labels = count;
 	series.labels = labels;
 	series.n_samples = 1;
 	series.samples = &samples;
 	request.n_series = 1;
 	request.series = &all;
-	const size_t size = push__v1__push_request__get_packed_size(&request);
-	uint8_t *bytes = malloc(size);
-	if (!bytes)
-		return -ENOMEM;
-	push__v1__push_request__pack(&request, bytes);
-	const int error = dp_buffer_append(out, bytes, size);
-	free(bytes);
+	const int error = pack(&request, out);
+	free(texts);
 	return error;
 }
 
-/* Statuses as the server was seen to give them. A 429 that names a size is about this profile, for ever. */
-static enum dp_verdict judge(long status, const char *text)
+/* A server that comes up says 500 "rpc error: code = Unavailable" for seconds before its parts know each
+ * other. */
+static bool is_coming_up(const struct dp_http_answer *answer)
 {
-	if (status == 200)
-		return DP_DELIVERED;
-	if (status == 429)
-		return strstr(text, "while adding") || strstr(text, "message size") ? DP_REFUSED : DP_TRY_AGAIN;
-	if (status == 408 || status >= 500)
-		return DP_TRY_AGAIN;
-	return DP_REFUSED;
+	return answer->status == 500 && strcasestr(answer->body, "unavailable");
+}
+
+/* Statuses as the server was seen to give them. A 429 that says "larger than" is about this body, for ever; a
+ * 500 may be a lasting refusal behind a relay that tells nothing more. */
+static enum dp_verdict judge(const struct dp_http_answer *answer)
+{
+	switch (answer->status) {
+	case 200:
+		return strncasecmp(answer->content_type, "application/proto", 17) ? DP_FAULT : DP_DELIVERED;
+	case 429:
+		return strstr(answer->body, "larger than") ? DP_REFUSED : DP_LIMITED;
+	case 408:
+	case 499:
+	case 502:
+	case 503:
+	case 504:
+		return DP_BUSY;
+	default:
+		if (is_coming_up(answer))
+			return DP_BUSY;
+		return answer->status >= 500 ? DP_FAULT : DP_REFUSED;
+	}
 }
 
 const struct dp_server_kind dp_pyroscope = {
-        .prefix = "",
-        .family = "pyroscope",
-        .path = "/push.v1.PusherService/Push",
-        .content_type = "Content-Type: application/proto",
-        .gzips_body = false, /* the profile inside is */
-        .body = body,
-        .judge = judge,
+	.title = "Pyroscope",
+	.prefix = "",
+	.family = "pyroscope",
+	.path = "/push.v1.PusherService/Push",
+	.content_type = "application/proto",
+	.body = body,
+	.judge = judge,
 };

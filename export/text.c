@@ -118,6 +118,18 @@ static int add_profile(struct nodes *nodes, const struct dp_profile *profile, in
 	return 0;
 }
 
+/* Names come from files; a terminal would obey their control characters. After the last find(). */
+static void make_printable(struct nodes *nodes)
+{
+	for (uint32_t i = 0; i < nodes->count; i++)
+		for (unsigned char *c = (unsigned char *)nodes->at[i].name; *c; c++) {
+			if (*c < 0x20 || *c == 0x7f)
+				*c = '?';
+			else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* C1 in UTF-8 */
+				c[0] = c[1] = '?';
+		}
+}
+
 static int by_self(const void *one, const void *other)
 {
 	const struct node *a = one, *b = other;
@@ -163,9 +175,11 @@ int dp_top_encode(const struct dp_profile *profile, const struct dp_profile *bas
 	int error = add_profile(&nodes, profile, 0, false, &sums[0]);
 	if (!error && base)
 		error = add_profile(&nodes, base, 1, false, &sums[1]);
+	make_printable(&nodes);
 	if (!error)
 		error = put_head(profile, sums[0], out);
-	qsort(nodes.at, nodes.count, sizeof *nodes.at, by_self);
+	if (nodes.count)
+		qsort(nodes.at, nodes.count, sizeof *nodes.at, by_self);
 	if (!error)
 		error = dp_buffer_format(out, "%s   self   total  function\n", base ? " change" : "");
 	for (uint32_t i = 0; i < nodes.count && i < most && !error; i++) {
@@ -196,8 +210,10 @@ static int put_children(const struct nodes *nodes, uint32_t parent, unsigned dep
 	uint32_t count = 0, capacity = 16;
 	uint32_t *children = malloc(capacity * sizeof *children);
 	int error = children ? 0 : -ENOMEM;
-	for (uint32_t i = parent ? nodes->at[parent - 1].first_child : 1; i && !error;
-	        i = parent ? nodes->at[i - 1].next : i < nodes->count ? i + 1 : 0) {
+	for (uint32_t i = parent ? nodes->at[parent - 1].first_child : nodes->count > 0; i && !error;
+		i = parent             ? nodes->at[i - 1].next
+		    : i < nodes->count ? i + 1
+				       : 0) {
 		if (!parent && nodes->at[i - 1].parent)
 			continue;
 		if (count == capacity) {
@@ -238,6 +254,7 @@ int dp_tree_encode(const struct dp_profile *profile, const struct dp_profile *ba
 	int error = add_profile(&nodes, profile, 0, true, &sums[0]);
 	if (!error && base)
 		error = add_profile(&nodes, base, 1, true, &sums[1]);
+	make_printable(&nodes);
 	if (!error)
 		error = put_head(profile, sums[0], out);
 	if (!error)

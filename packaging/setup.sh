@@ -4,7 +4,7 @@
 set -e
 packages="build-essential cmake ninja-build pkg-config libunwind-dev libprotobuf-c-dev protobuf-c-compiler
 libcurl4-openssl-dev zlib1g-dev libdw-dev libelf-dev liblzma-dev libiberty-dev libcmocka-dev binutils python3
-gcc-aarch64-linux-gnu libc6-dev-arm64-cross musl-tools"
+gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross musl-tools"
 missing=""
 for package in $packages; do
 	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"

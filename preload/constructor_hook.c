@@ -86,13 +86,16 @@ static void keep_for_agent(const struct dp_settings *settings)
 		dp_host.settings[size++] = '\n';
 	}
 	dp_host.settings_size = (uint32_t)size;
-	if (!*settings->auth)
-		return;
+	const int open_size = dp_settings_write(settings, flat, sizeof flat, false);
 	size = dp_settings_write(settings, flat, sizeof flat, true);
-	if (size > 0 && (size_t)size <= sizeof dp_host.secrets) {
-		memcpy(dp_host.secrets, flat, (size_t)size);
-		dp_host.secrets_size = (uint32_t)size;
+	if (size == open_size || size < 0)
+		return; /* nothing secret */
+	if ((size_t)size > sizeof dp_host.secrets) {
+		say(NULL, "auth: too long together with the other settings; nothing will be sent");
+		return;
 	}
+	memcpy(dp_host.secrets, flat, (size_t)size);
+	dp_host.secrets_size = (uint32_t)size;
 }
 
 /* ---- where our own files are ---- */
@@ -138,7 +141,7 @@ __attribute__((constructor)) static void on_load(void)
 	dp_fork_init();
 	if (dp_sigprof_install(dp_on_tick) == 0) {
 		dp_host_arm();
-		dp_sigprof_thread_start();
+		dp_sigprof_thread_start(false);
 	}
 }
 

@@ -37,13 +37,12 @@ static bool is_ours(void)
 /* What the kernel shall block where the application wants this. */
 static uint64_t choose(uint64_t wanted)
 {
-	if (!(wanted & DP_SIGPROF_BIT)) {
-		if (wanted & DP_SIGVTALRM_BIT)
-			dp_store_relaxed(&dp_sigprof.is_apart, true);
+	dp_sigprof_is_apart = wanted & DP_SIGVTALRM_BIT && !(wanted & DP_SIGPROF_BIT);
+	if (dp_sigprof_is_apart)
+		dp_store_relaxed(&dp_sigprof.is_real, true);
+	if (!(wanted & DP_SIGPROF_BIT))
 		return wanted;
-	}
-	if (wanted & DP_SIGVTALRM_BIT && !dp_load_relaxed(&dp_sigprof.is_real) &&
-		!dp_load_relaxed(&dp_sigprof.is_apart)) {
+	if (wanted & DP_SIGVTALRM_BIT && !dp_load_relaxed(&dp_sigprof.is_real)) {
 		dp_store_relaxed(&dp_sigprof.has_virtual, true);
 		return wanted & ~DP_SIGPROF_BIT;
 	}
@@ -73,7 +72,7 @@ static int change_mask(mask_call *real, int how, const sigset_t *set, sigset_t *
 	}
 	sigset_t kernel = *set, seen;
 	/* Judged by what was true before this call. */
-	const bool was_apart = dp_load_relaxed(&dp_sigprof.is_apart);
+	const bool was_apart = dp_sigprof_is_apart;
 	const bool had_virtual = dp_load_relaxed(&dp_sigprof.has_virtual);
 	set_bits(&kernel, choose(wanted));
 	if (bits(&kernel) & DP_SIGPROF_BIT)
@@ -159,10 +158,11 @@ static void drop_pending_tick(void)
 		DP_SYS3(SYS_rt_sigqueueinfo, DP_SYS0(SYS_getpid), SIGPROF, &info);
 }
 
-void dp_sigprof_thread_start(void)
+void dp_sigprof_thread_start(bool is_apart)
 {
 	static _Atomic bool has_started; /* the first caller is the main thread: its mask is from before us */
 	dp_sigprof_forget();
+	dp_sigprof_is_apart = is_apart;
 	if (!is_ours() || (dp_load_relaxed(&has_started) && !dp_load_relaxed(&dp_sigprof.has_real)))
 		return;
 	dp_store_relaxed(&has_started, true);
@@ -237,14 +237,21 @@ DP_EXPORT int sigwait(const sigset_t *set, int *signo)
 	BRACKETED(true, has_sigprof(set), DP_REAL(sigwait)(set, signo));
 }
 
+static int restored(int signo, siginfo_t *info)
+{
+	if (signo == SIGPROF && info && is_ours())
+		dp_sigprof_restore_info(info);
+	return signo;
+}
+
 DP_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
-	BRACKETED(true, has_sigprof(set), DP_REAL(sigwaitinfo)(set, info));
+	BRACKETED(true, has_sigprof(set), restored(DP_REAL(sigwaitinfo)(set, info), info));
 }
 
 DP_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
-	BRACKETED(true, has_sigprof(set), DP_REAL(sigtimedwait)(set, info, timeout));
+	BRACKETED(true, has_sigprof(set), restored(DP_REAL(sigtimedwait)(set, info, timeout), info));
 }
 
 DP_EXPORT int sigsuspend(const sigset_t *mask)

@@ -17,6 +17,8 @@ struct epoll_event;
 	XX(void *, dlopen, (const char *, int))                                                            \
 	XX(int, dlclose, (void *))                                                                         \
 	XX(void *, dlmopen, (long, const char *, int))                                                     \
+	XX(long, syscall, (long, ...))                                                                     \
+	XX(int, prctl, (int, ...))                                                                         \
 	/* SIGPROF */                                                                                      \
 	XX(int, sigaction, (int, const struct sigaction *, struct sigaction *))                            \
 	XX(dp_sighandler *, signal, (int, dp_sighandler *))                                                \

@@ -37,9 +37,7 @@ struct dp_sigprof_action {
 
 struct dp_sigprof {
 	_Atomic bool is_ours; /* our handler is installed; false: every hook passes straight through */
-	_Atomic bool is_real; /* a foreign SIGPROF met a virtual block: new blocks are real */
-	_Atomic bool
-		is_apart; /* the program tells SIGPROF and SIGVTALRM apart: no block is virtual any more */
+	_Atomic bool is_real; /* the program uses SIGPROF, or tells it from SIGVTALRM: new blocks are real */
 	_Atomic bool has_virtual; /* some thread has been blocked virtually */
 	_Atomic bool has_real;    /* some thread has been blocked really */
 };
@@ -47,16 +45,19 @@ extern struct dp_sigprof dp_sigprof;
 
 /* ---- any context ---- */
 
-/* The action now; its number goes to dp_sigprof_action_swap(). */
+/* The action now; its number is for dp_sigprof_action_set(). */
 uint32_t dp_sigprof_action_get(struct dp_sigprof_action *action);
 /* Publishes an action. expected: NULL, or the number that must still be the current one. */
 void dp_sigprof_action_set(const struct dp_sigprof_action *action, const uint32_t *expected);
+
+/* The one thing that the mask cannot say: this thread wants SIGVTALRM blocked and SIGPROF not. */
+extern __thread bool dp_sigprof_is_apart;
 
 /* Is SIGPROF blocked in the application's eyes though not in the kernel's? mask: the kernel's. */
 static inline bool dp_sigprof_is_virtual(uint64_t mask)
 {
 	return !(mask & DP_SIGPROF_BIT) && mask & DP_SIGVTALRM_BIT &&
-	       dp_load_relaxed(&dp_sigprof.has_virtual) && !dp_load_relaxed(&dp_sigprof.is_apart);
+	       dp_load_relaxed(&dp_sigprof.has_virtual) && !dp_sigprof_is_apart;
 }
 
 /* The calling thread's mask in the kernel. */
@@ -68,6 +69,8 @@ void dp_sigprof_resume(void);
 /* In a thread or child whose timer is new: nothing stands still. */
 void dp_sigprof_forget(void);
 
+/* Gives a SIGPROF that had to be sent again its own siginfo back. */
+void dp_sigprof_restore_info(siginfo_t *info);
 /* Signal. A SIGPROF that is not one of our timers': do what the application asked for. May not return. */
 void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext);
 
@@ -75,8 +78,9 @@ void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext);
 
 /* Installs our handler; what was there is the application's. 0 or -errno. */
 int dp_sigprof_install(void (*handler)(int, siginfo_t *, void *));
-/* In a thread that has just been armed: the main thread, a new thread, a forked child. */
-void dp_sigprof_thread_start(void);
+/* In a thread that has just been armed: the main thread, a new thread, a forked child. is_apart: its
+ * creator's dp_sigprof_is_apart. */
+void dp_sigprof_thread_start(bool is_apart);
 
 /* What has to be real for a moment: the mask and the ignored action that a new program inherits, the mask
  * during a call that waits for signals. */

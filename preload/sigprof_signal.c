@@ -10,6 +10,7 @@
 enum { SLOTS = 16, MASK_SIZE = 8 };
 
 struct dp_sigprof dp_sigprof;
+__thread bool dp_sigprof_is_apart;
 
 /* ---- the application's action ---- */
 
@@ -118,15 +119,39 @@ void dp_sigprof_resume(void)
 
 /* ---- the signal ---- */
 
+/* The siginfo of a signal that was sent again under a plainer one. There can be only one: of a signal below
+ * 32 the process holds one. */
+static struct {
+	_Atomic uint32_t state; /* 0 empty, 1 in someone's hands, 2 full */
+	siginfo_t info;
+} original;
+
+void dp_sigprof_restore_info(siginfo_t *info)
+{
+	uint32_t full = 2;
+	if (info->si_code != SI_USER || dp_load_relaxed(&original.state) != full ||
+		info->si_pid != (int32_t)DP_SYS0(SYS_getpid) || !dp_cas(&original.state, &full, 1))
+		return;
+	dp_copy(info, &original.info, sizeof *info);
+	dp_store_release(&original.state, 0);
+}
+
 /* Sends it again with all that it carried, to this thread or to whichever thread of the process will have it.
- */
+ * The kernel lets nobody but the main thread forge, for the whole process, what kill() or the kernel sent:
+ * from others it is kill(), and the truth is kept aside. */
 static void send_again(const siginfo_t *info, bool to_this_thread)
 {
 	const long pid = DP_SYS0(SYS_getpid);
-	if (to_this_thread)
+	if (to_this_thread) {
 		DP_SYS4(SYS_rt_tgsigqueueinfo, pid, DP_SYS0(SYS_gettid), SIGPROF, info);
-	else
-		DP_SYS3(SYS_rt_sigqueueinfo, pid, SIGPROF, info);
+	} else if (DP_SYS3(SYS_rt_sigqueueinfo, pid, SIGPROF, info) < 0) {
+		uint32_t empty = 0;
+		if (dp_cas(&original.state, &empty, 1)) {
+			dp_copy(&original.info, info, sizeof *info);
+			dp_store_release(&original.state, 2);
+		}
+		DP_SYS2(SYS_kill, pid, SIGPROF);
+	}
 }
 
 /* The block becomes real when this handler returns, and the signal waits as it would have waited. */
@@ -160,6 +185,7 @@ void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext)
 
 	if (dp_is_tick(info))
 		return; /* of a timer that has been deleted since */
+	dp_sigprof_restore_info(info);
 	if (dp_sigprof_is_virtual(*mask)) {
 		hold(info, mask);
 		return;

@@ -18,6 +18,8 @@ static bool has_end_key;
 static void on_thread_end(void *value)
 {
 	struct dp_thread *thread = value;
+	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
+		return; /* the filter came after the timer, which stays */
 	if (dp_load_relaxed(&thread->state) != DP_THREAD_ARMED || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return; /* forked meanwhile: the record is another's */
 	if (thread->end_rounds++ < PTHREAD_DESTRUCTOR_ITERATIONS - 2 && pthread_setspecific(end_key, thread) == 0)
@@ -40,6 +42,7 @@ static void find_stack(struct dp_thread *thread, size_t size)
 	if (here < top && top - here < size) {
 		thread->stack_high = top & ~(uintptr_t)7;
 		thread->stack_low = top > size ? top - size : 0;
+		thread->stack_usable = thread->stack_low + thread->guard_size;
 	}
 }
 
@@ -48,6 +51,7 @@ static void *run_thread(void *argument)
 	struct dp_thread *thread = argument;
 	void *(*const start)(void *) = thread->start;
 	void *const start_argument = thread->argument;
+	const bool is_apart = thread->is_apart;
 	find_stack(thread, thread->stack_size);
 	const int error = dp_timer_arm(thread, (int32_t)DP_SYS0(SYS_gettid));
 	if (error) {
@@ -57,23 +61,21 @@ static void *run_thread(void *argument)
 		thread->end_rounds = 0;
 		pthread_setspecific(end_key, thread);
 	}
-	dp_sigprof_thread_start();
+	dp_sigprof_thread_start(is_apart);
 	return start(start_argument);
 }
 
-static size_t stack_size(const pthread_attr_t *attributes)
+static void read_attributes(struct dp_thread *record, const pthread_attr_t *attributes)
 {
-	size_t size = 0;
-	if (attributes) {
-		pthread_attr_getstacksize(attributes, &size);
-	} else {
-		pthread_attr_t usual;
-		if (pthread_attr_init(&usual) == 0) {
-			pthread_attr_getstacksize(&usual, &size);
-			pthread_attr_destroy(&usual);
-		}
-	}
-	return size;
+	pthread_attr_t usual;
+	record->stack_size = record->guard_size = 0;
+	if (!attributes && pthread_attr_init(&usual) != 0)
+		return;
+	const pthread_attr_t *from = attributes ? attributes : &usual;
+	pthread_attr_getstacksize(from, &record->stack_size);
+	pthread_attr_getguardsize(from, &record->guard_size);
+	if (!attributes)
+		pthread_attr_destroy(&usual);
 }
 
 DP_EXPORT int pthread_create(
@@ -90,7 +92,8 @@ DP_EXPORT int pthread_create(
 		return DP_REAL(pthread_create)(thread, attributes, start, argument);
 	record->start = start;
 	record->argument = argument;
-	record->stack_size = stack_size(attributes);
+	record->is_apart = dp_sigprof_is_apart;
+	read_attributes(record, attributes);
 	const int error = DP_REAL(pthread_create)(thread, attributes, run_thread, record);
 	if (error)
 		dp_thread_release(record);

@@ -171,19 +171,15 @@ static bool one_opcode(struct run *run, struct dp_cursor *cursor, uint8_t opcode
 		define_cfa(run, number, scaled(run, dp_cursor_sleb(cursor)));
 		return true;
 	case CFA_DEF_CFA_REGISTER:
+		/* After an expression DWARF forbids it, assembly does it, and all readers keep the last
+		 * offset. */
 		number = dp_cursor_uleb(cursor);
-		if (run->state.cfa_is_expression)
-			return false;
 		define_cfa(run, number, run->state.cfa_offset);
 		return true;
 	case CFA_DEF_CFA_OFFSET:
-		if (run->state.cfa_is_expression)
-			return false;
 		run->state.cfa_offset = dp_cursor_uleb(cursor);
 		return true;
 	case CFA_DEF_CFA_OFFSET_SF:
-		if (run->state.cfa_is_expression)
-			return false;
 		run->state.cfa_offset = scaled(run, dp_cursor_sleb(cursor));
 		return true;
 	case CFA_DEF_CFA_EXPRESSION:

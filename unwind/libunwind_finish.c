@@ -44,7 +44,9 @@ struct module {
 };
 
 struct dp_finisher {
-	unw_addr_space_t space;
+	/* libunwind caches rules by a frame's address, but looks a return address up one byte before it, so
+	 * that one address can have two rules: interrupted frames and callers have caches of their own. */
+	unw_addr_space_t exact, callers;
 	struct module *modules[MODULE_LIMIT];
 	unsigned module_count;
 	/* Of the walk in progress: */
@@ -276,6 +278,16 @@ static int no_name(unw_addr_space_t space, unw_word_t address, char *buffer, siz
 	return -UNW_EUNSPEC;
 }
 
+static void forget_modules(struct dp_finisher *finisher)
+{
+	for (unsigned i = 0; i < finisher->module_count; i++) {
+		free(finisher->modules[i]->own);
+		free(finisher->modules[i]);
+	}
+	finisher->module_count = 0;
+	finisher->last = NULL;
+}
+
 struct dp_finisher *dp_finisher_new(void)
 {
 	static unw_accessors_t accessors = {
@@ -292,32 +304,33 @@ struct dp_finisher *dp_finisher_new(void)
 
 	if (!finisher)
 		return NULL;
-	finisher->space = unw_create_addr_space(&accessors, 0);
-	if (!finisher->space) {
-		free(finisher);
+	finisher->exact = unw_create_addr_space(&accessors, 0);
+	finisher->callers = unw_create_addr_space(&accessors, 0);
+	if (!finisher->exact || !finisher->callers) {
+		dp_finisher_free(finisher);
 		return NULL;
 	}
-	unw_set_caching_policy(finisher->space, UNW_CACHE_GLOBAL);
+	unw_set_caching_policy(finisher->exact, UNW_CACHE_GLOBAL);
+	unw_set_caching_policy(finisher->callers, UNW_CACHE_GLOBAL);
 	return finisher;
 }
 
 void dp_finisher_flush(struct dp_finisher *finisher)
 {
-	unw_flush_cache(finisher->space, 0, 0);
-	for (unsigned i = 0; i < finisher->module_count; i++) {
-		free(finisher->modules[i]->own);
-		free(finisher->modules[i]);
-	}
-	finisher->module_count = 0;
-	finisher->last = NULL;
+	unw_flush_cache(finisher->exact, 0, 0);
+	unw_flush_cache(finisher->callers, 0, 0);
+	forget_modules(finisher);
 }
 
 void dp_finisher_free(struct dp_finisher *finisher)
 {
 	if (!finisher)
 		return;
-	dp_finisher_flush(finisher);
-	unw_destroy_addr_space(finisher->space);
+	forget_modules(finisher);
+	if (finisher->exact)
+		unw_destroy_addr_space(finisher->exact);
+	if (finisher->callers)
+		unw_destroy_addr_space(finisher->callers);
 	free(finisher);
 }
 
@@ -334,23 +347,40 @@ static bool is_in_stack(const struct dp_finish_input *input, uint64_t address)
 	return address >= input->stack_address && address - input->stack_address < input->stack_size;
 }
 
-/* Begins anew from a caller that a frame pointer led to. libunwind takes the first pc of a walk as it is, so
- * it is given one inside the call. */
-static int restart(struct finish *finish, uint64_t pc, uint64_t sp, uint64_t fp)
+/* Points the cursor at finish->pc with the finisher's registers. libunwind takes the first pc of a walk as it
+ * is, so for a caller it is given one inside the call. */
+static bool begin(struct finish *finish)
 {
 	struct dp_finisher *finisher = finish->finisher;
+
+	finisher->registers.value[DP_REG_PC] = finish->pc - !finish->is_exact;
+	return !unw_init_remote(
+		&finish->cursor, finish->is_exact ? finisher->exact : finisher->callers, finisher);
+}
+
+/* The registers of the cursor's frame become the finisher's. */
+static void take_registers(struct finish *finish)
+{
+	struct dp_registers registers = {0};
 	unw_word_t value;
 
 	for (int i = 0; i < DP_REG_USED; i++)
-		finisher->registers.value[i] = unw_get_reg(&finish->cursor, i, &value) ? 0 : value;
-	finisher->registers.value[DP_REG_PC] = pc - 1;
-	finisher->registers.value[DP_REG_SP] = sp;
-	finisher->registers.value[DP_REG_FP] = fp;
+		if (!unw_get_reg(&finish->cursor, i, &value))
+			registers.value[i] = value;
+	finish->finisher->registers = registers;
+}
+
+/* Begins anew from a caller that a frame pointer led to. */
+static int restart(struct finish *finish, uint64_t pc, uint64_t sp, uint64_t fp)
+{
+	take_registers(finish);
+	finish->finisher->registers.value[DP_REG_SP] = sp;
+	finish->finisher->registers.value[DP_REG_FP] = fp;
 	finish->pc = pc;
 	finish->sp = sp;
 	finish->is_exact = false;
 	finish->is_guessed = true;
-	return unw_init_remote(&finish->cursor, finisher->space, finisher) ? DP_STOP_NO_CFI : -1;
+	return begin(finish) ? -1 : DP_STOP_NO_CFI;
 }
 
 static int step_by_frame_pointer(struct finish *finish, int failure)
@@ -393,6 +423,16 @@ static int step_from_nowhere(struct finish *finish)
 	return restart(finish, address, sp, fp);
 }
 
+/* A return address without CFI before it, but with some from it on, was pushed and not called; see
+ * unwind_signal.c. */
+static bool is_pushed(struct finish *finish)
+{
+	struct dp_finisher *finisher = finish->finisher;
+	unw_proc_info_t info;
+
+	return !find_proc_info(finisher->callers, finish->pc, &info, 0, finisher);
+}
+
 static int step_without_cfi(struct finish *finish)
 {
 	const bool is_mapped = module_of(finish->finisher, finish->pc - !finish->is_exact) != NULL;
@@ -402,6 +442,8 @@ static int step_without_cfi(struct finish *finish)
 
 	if (finish->finisher->had_no_file)
 		return DP_STOP_NO_CFI;
+	if (!finish->is_exact && is_pushed(finish))
+		return DP_STOP_END;
 	if (may_be_nowhere && (finish->pc < LOWEST_CODE || finish->pc >> ADDRESS_BITS))
 		return step_from_nowhere(finish);
 	ret = step_by_frame_pointer(finish, failure);
@@ -410,18 +452,38 @@ static int step_without_cfi(struct finish *finish)
 	return ret;
 }
 
+/* Is this where a signal handler returns to? unw_is_signal_frame() tells it of different frames in different
+ * versions, so the code itself is asked: it loads the number of rt_sigreturn and calls the kernel. */
+static bool is_signal_frame_at(struct dp_finisher *finisher, uint64_t pc)
+{
+	enum {
+		X86_64_LOAD = 7,
+		AARCH64_LOAD = 4
+	}; /* sizes of the first instruction: the pc may stand behind it */
+	uint64_t code;
+
+#if defined(__x86_64__)
+	return (read_memory(finisher, pc, &code) && code == UINT64_C(0x0f0000000fc0c748)) ||
+	       (read_memory(finisher, pc - X86_64_LOAD, &code) && code == UINT64_C(0x0f0000000fc0c748));
+#else
+	return (read_memory(finisher, pc, &code) && code == UINT64_C(0xd4000001d2801168)) ||
+	       (read_memory(finisher, pc - AARCH64_LOAD, &code) && code == UINT64_C(0xd4000001d2801168));
+#endif
+}
+
 /* Leaves one frame: -1, or why the walk ends. */
 static int step(struct finish *finish)
 {
 	struct dp_finisher *finisher = finish->finisher;
 	const unw_cursor_t before = finish->cursor;
+	const bool was_exact = finish->is_exact;
 	bool is_signal_frame;
 	unw_word_t value;
 	int ret;
 
 	if (finish->is_exact && !module_of(finisher, finish->pc))
 		return step_without_cfi(finish);
-	is_signal_frame = unw_is_signal_frame(&finish->cursor) > 0;
+	is_signal_frame = is_signal_frame_at(finisher, finish->pc);
 	finisher->had_no_cfi = finisher->had_bad_memory = finisher->had_no_file = false;
 	ret = unw_step(&finish->cursor);
 	if (finisher->had_no_cfi && !is_signal_frame) {
@@ -438,7 +500,12 @@ static int step(struct finish *finish)
 	finish->sp = value;
 	finish->is_exact = is_signal_frame;
 	finish->is_guessed = false;
-	return finish->pc ? -1 : DP_STOP_END;
+	if (!finish->pc)
+		return DP_STOP_END;
+	if (was_exact == finish->is_exact)
+		return -1;
+	take_registers(finish);
+	return begin(finish) ? -1 : DP_STOP_NO_CFI;
 }
 
 int dp_finish(struct dp_finisher *finisher, const struct dp_finish_input *input, struct dp_frame *frames,
@@ -459,7 +526,7 @@ int dp_finish(struct dp_finisher *finisher, const struct dp_finish_input *input,
 		*stop = DP_STOP_TRUNCATED;
 		return 0;
 	}
-	if (!unw_init_remote(&finish.cursor, finisher->space, finisher))
+	if (begin(&finish))
 		ret = -1;
 	for (;;) {
 		struct dp_frame *frame = &frames[count++];

@@ -65,6 +65,24 @@ static inline bool dp_step_progresses(
 	return new_sp > sp || window->low != window_low;
 }
 
+/* A word that lies in the window; false also where another range would have it. */
+static inline __attribute__((no_sanitize_address)) bool dp_window_has(
+	const struct dp_window *window, uintptr_t address)
+{
+	return address - window->low < window->room && !(address & (sizeof(uintptr_t) - 1));
+}
+
+static inline __attribute__((no_sanitize_address)) uintptr_t dp_window_word(
+	const struct dp_window *window, uintptr_t address)
+{
+	return *(const volatile uintptr_t *)(address + (uintptr_t)window->shift);
+}
+
+/* The step of nearly every frame, in few instructions: a plain rule, on the same stack, nothing odd. False,
+ * and nothing is done: dp_step() must judge. */
+static inline bool dp_step_plainly(const struct dp_window *window, uint32_t rule,
+	const struct dp_position *position, struct dp_position *next, uintptr_t *cfa);
+
 /* Leaves the frame at *position by a rule of CFI: *next is the caller's position, *cfa this frame's CFA.
  * DP_STEP_OK, or why not. Reloads walk->registers when the caller was interrupted by a signal. */
 static inline int dp_step(struct dp_walk *walk, struct dp_window *window, uint32_t rule,

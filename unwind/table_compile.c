@@ -8,10 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum {
-	PAGE_SIZE_BYTES = 1 << DP_TABLE_PAGE_BITS,
-	PADDING_MAX = 64, /* functions are aligned to a cache line at most */
-};
+enum { PAGE_SIZE_BYTES = 1 << DP_TABLE_PAGE_BITS };
 
 /* Rows in the making. Room is made once per FDE, for the most rows its program can give. */
 struct rows {
@@ -54,9 +51,8 @@ static void push(struct rows *rows, uint64_t address, uint32_t rule)
 {
 	const uint32_t offset = address - rows->origin;
 
-	if (rows->count && rows->offsets[rows->count - 1] == offset) {
+	if (rows->count && rows->offsets[rows->count - 1] == offset)
 		rows->count--; /* nothing was between */
-	}
 	if (rows->count && rows->rules[rows->count - 1] == rule)
 		return;
 	rows->offsets[rows->count] = offset;
@@ -76,43 +72,8 @@ static void push_state(void *context, uint64_t from, const struct dp_cfi_state *
 	push(rows, from, dp_rule_pack(rows->cfi, rows->cie, state));
 }
 
-/* Is this hole between two functions nothing but filling? Then no pc is ever there, and the row before it may
- * run on, which saves two rows for most functions. */
-static bool is_padding(const struct dp_elf *elf, uint64_t from, uint64_t to)
-{
-	static const uint8_t filling[] = {
-#if defined(__x86_64__)
-		0x00,
-		0x90,
-		0xcc,
-		0x66,
-		0x2e,
-		0x0f,
-		0x1f,
-		0x40,
-		0x44,
-		0x80,
-		0x84 /* nops of all lengths, int3 */
-#elif defined(__aarch64__)
-		0x00,
-		0x1f,
-		0x20,
-		0x03,
-		0xd5 /* nop */
-#endif
-	};
-	const struct dp_bytes bytes = dp_elf_at(elf, from, to - from);
-
-	if (to - from >= PADDING_MAX || bytes.size != to - from)
-		return false;
-	for (size_t i = 0; i < bytes.size; i++)
-		if (!memchr(filling, bytes.start[i], sizeof filling))
-			return false;
-	return true;
-}
-
 /* One function. Where two FDEs claim the same code, the one that starts first keeps it. */
-static bool add_fde(struct rows *rows, const struct dp_elf *elf, const struct dp_fde *fde, uint32_t *bad_fdes)
+static bool add_fde(struct rows *rows, const struct dp_fde *fde, uint32_t *bad_fdes)
 {
 	const uint64_t end = fde->start + fde->length;
 	uint64_t bad_from;
@@ -121,7 +82,8 @@ static bool add_fde(struct rows *rows, const struct dp_elf *elf, const struct dp
 		return true;
 	if (!rows_reserve(rows, (uint64_t)fde->program.size + 4))
 		return false;
-	if (fde->start > rows->end && !is_padding(elf, rows->end, fde->start))
+	/* Also where the hole is only padding: a return address just behind it was pushed, not called. */
+	if (fde->start > rows->end)
 		push(rows, rows->end, DP_RULE_GAP);
 	rows->from = fde->start > rows->end ? fde->start : rows->end;
 	rows->to = end;
@@ -165,7 +127,7 @@ static int build_image(const struct rows *rows, struct dp_table_image *image)
 	return 0;
 }
 
-static int compile(const struct dp_elf *elf, const struct dp_cfi *cfi, struct dp_table_image *image)
+static int compile(const struct dp_cfi *cfi, struct dp_table_image *image)
 {
 	struct rows rows = {.cfi = cfi, .origin = image->origin, .end = image->origin};
 	int ret = -ENOMEM;
@@ -176,7 +138,7 @@ static int compile(const struct dp_elf *elf, const struct dp_cfi *cfi, struct dp
 		goto out;
 	push(&rows, rows.origin, DP_RULE_GAP);
 	for (uint32_t i = 0; i < cfi->fde_count; i++)
-		if (!add_fde(&rows, elf, &cfi->fdes[i], &image->bad_fdes))
+		if (!add_fde(&rows, &cfi->fdes[i], &image->bad_fdes))
 			goto out;
 	if (!rows_reserve(&rows, 1))
 		goto out;
@@ -220,7 +182,7 @@ int dp_table_compile(const void *bytes, size_t size, struct dp_table_image *imag
 	if (!ret && !cfi.fde_count)
 		ret = -ENODATA;
 	if (!ret)
-		ret = compile(&elf, &cfi, image);
+		ret = compile(&cfi, image);
 	dp_cfi_fini(&cfi);
 	free(inflated);
 	return ret;

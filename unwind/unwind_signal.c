@@ -11,11 +11,7 @@
 
 #include <errno.h>
 
-enum {
-	LOWEST_CODE = 0x10000, /* below, a pc is a null pointer that was called */
-	RULE_CACHE_BITS = 10,
-};
-_Static_assert(DP_RULE_CACHE_SIZE == 1 << RULE_CACHE_BITS, "the hash gives an index");
+enum { LOWEST_CODE = 0x10000 }; /* below, a pc is a null pointer that was called */
 
 static uint32_t rule_in_map(const struct dp_code_map *map, uintptr_t address)
 {
@@ -42,21 +38,23 @@ static uint32_t rule_in_map(const struct dp_code_map *map, uintptr_t address)
 	return dp_table_find(range->table, address - range->origin);
 }
 
-static inline uint32_t find_rule(
-	const struct dp_code_map *map, struct dp_rule_cache *cache, uint64_t generation, uintptr_t address)
+/* The low bits of code addresses are as good as random, and a hash would lengthen the one chain of dependent
+ * instructions that the walk is: return address, rule, CFA, return address. */
+static inline struct dp_rule_cache_entry *entry_of(struct dp_rule_cache *cache, uintptr_t pc)
 {
-	struct dp_rule_cache_entry *entry;
-	uint32_t rule;
+	return &cache->entries[pc / DP_CODE_ALIGN % DP_RULE_CACHE_SIZE];
+}
 
-	if (!cache)
-		return map ? rule_in_map(map, address) : DP_RULE_NO_MAP;
-	/* Fibonacci hashing: calls in one function lie a few bytes apart, functions multiples of 16. */
-	entry = &cache->entries[address * 0x9e3779b97f4a7c15 >> (64 - RULE_CACHE_BITS)];
-	if (entry->key == address && entry->rule >> 32 == generation)
-		return entry->rule;
-	rule = rule_in_map(map, address);
-	entry->key = address;
-	entry->rule = generation << 32 | rule;
+/* Not inlined: its registers would be the walk's. */
+static __attribute__((noinline)) uint32_t find_rule(const struct dp_code_map *map,
+	struct dp_rule_cache_entry *entry, uint64_t generation, uintptr_t address)
+{
+	const uint32_t rule = map ? rule_in_map(map, address) : DP_RULE_NO_MAP;
+
+	if (entry) {
+		entry->key = address;
+		entry->rule = generation << 32 | rule;
+	}
 	return rule;
 }
 
@@ -137,12 +135,32 @@ static int step_without_cfi(const struct dp_code_map *map, struct dp_walk *walk,
 	const bool may_be_nowhere = position->is_exact && rule == DP_RULE_NO_MAP;
 	int ret;
 
+	/* A call does not end in a hole: this address was pushed to begin there (makecontext, a thread's
+	 * start). */
+	if (rule == DP_RULE_GAP && !position->is_exact && map) {
+		const uint32_t here = rule_in_map(map, position->pc);
+
+		if (here != DP_RULE_GAP && here != DP_RULE_NO_MAP && here != DP_RULE_PENDING)
+			return DP_STOP_END;
+	}
 	if (may_be_nowhere && (position->pc < LOWEST_CODE || position->pc >> DP_ADDRESS_BITS))
 		return step_from_nowhere(map, walk, window, position, next, cfa);
 	ret = step_by_frame_pointer(window, position, failure, next, cfa);
 	if (ret == failure && may_be_nowhere)
 		ret = step_from_nowhere(map, walk, window, position, next, cfa);
 	return ret;
+}
+
+/* Any step, with all checks and everything that may happen. */
+static __attribute__((noinline)) int step_slowly(const struct dp_code_map *map, struct dp_walk *walk,
+	struct dp_window *window, uint32_t rule, const struct dp_position *position, struct dp_position *next,
+	uintptr_t *cfa)
+{
+	if (rule == DP_RULE_PENDING)
+		return DP_STOP_PENDING;
+	if (rule == DP_RULE_GAP || rule == DP_RULE_NO_MAP)
+		return step_without_cfi(map, walk, window, rule, position, next, cfa);
+	return dp_step(walk, window, rule, position, next, cfa);
 }
 
 static inline uint32_t place_of(uintptr_t cfa, uintptr_t origin)
@@ -152,57 +170,74 @@ static inline uint32_t place_of(uintptr_t cfa, uintptr_t origin)
 	return cfa >= origin && words < UINT32_MAX ? (uint32_t)words : UINT32_MAX;
 }
 
+static inline unsigned flags_of(const struct dp_position *position)
+{
+	return (position->is_exact ? DP_FRAME_EXACT : 0) | (position->is_guessed ? DP_FRAME_GUESSED : 0);
+}
+
+/* Writes the fields behind id at once; base/frame.h runs on little-endian machines alone. */
+static inline void write_frame(struct dp_frame *frame, uintptr_t pc, uint32_t place, unsigned flags)
+{
+	const uint64_t rest = (uint64_t)DP_FRAME_NATIVE << 32 | (uint64_t)flags << 40 | place;
+
+	_Static_assert(offsetof(struct dp_frame, place) == 8 && offsetof(struct dp_frame, flags) == 13, "");
+	frame->id = pc;
+	__builtin_memcpy(&frame->place, &rest, sizeof rest);
+}
+
 int dp_unwind(const struct dp_code_map *map, struct dp_rule_cache *cache, struct dp_walk *walk,
 	struct dp_frame *frames, int max)
 {
-	struct dp_position position = {
+	/* Whoever has his address taken lives in memory; what the loop turns on lives in registers. */
+	struct dp_position at = {
 		.pc = walk->registers.value[DP_REG_PC],
 		.sp = walk->registers.value[DP_REG_SP],
 		.fp = walk->registers.value[DP_REG_FP],
 		.is_exact = !walk->is_caller,
 	};
-	const uintptr_t origin = walk->place_origin ? walk->place_origin : position.sp;
+	const uintptr_t origin = walk->place_origin ? walk->place_origin : at.sp;
 	const uint64_t generation = map ? map->generation : 0;
 	struct dp_window window = {.view = &walk->stack};
 	int count = 0, stop = DP_STOP_TRUNCATED;
 
+	dp_window_turn(&window, at.sp); /* so that the first step, too, is seen to stay on its stack */
 	if (!map)
 		cache = NULL; /* generation 0 would match a cache of zeroes */
 	while (count < max) {
 		struct dp_frame *frame = &frames[count++];
+		struct dp_rule_cache_entry *entry = cache ? entry_of(cache, at.pc) : NULL;
+		const uintptr_t look = at.pc - !at.is_exact;
 		struct dp_position next;
 		uintptr_t cfa;
 		uint32_t rule;
 
-		*frame = (struct dp_frame){
-			.id = position.pc,
-			.place = UINT32_MAX,
-			.runtime = DP_FRAME_NATIVE,
-			.flags = (position.is_exact ? DP_FRAME_EXACT : 0) |
-				 (position.is_guessed ? DP_FRAME_GUESSED : 0),
-		};
-		rule = find_rule(map, cache, generation, position.pc - !position.is_exact);
-		if (rule == DP_RULE_PENDING) {
-			stop = DP_STOP_PENDING;
-			break;
-		}
-		if (rule == DP_RULE_GAP || rule == DP_RULE_NO_MAP)
-			stop = step_without_cfi(map, walk, &window, rule, &position, &next, &cfa);
+		if (entry && entry->key == look && entry->rule >> 32 == generation)
+			rule = entry->rule;
 		else
-			stop = dp_step(walk, &window, rule, &position, &next, &cfa);
-		if (stop != DP_STEP_OK)
-			break;
-		frame->place = place_of(cfa, origin);
+			rule = find_rule(map, entry, generation, look);
+		if (!dp_step_plainly(&window, rule, &at, &next, &cfa)) {
+			struct dp_position position = at, caller;
+			uintptr_t slow_cfa;
+
+			stop = step_slowly(map, walk, &window, rule, &position, &caller, &slow_cfa);
+			if (stop != DP_STEP_OK) {
+				write_frame(frame, at.pc, UINT32_MAX, flags_of(&at));
+				break;
+			}
+			next = caller;
+			cfa = slow_cfa;
+		}
+		write_frame(frame, at.pc, place_of(cfa, origin), flags_of(&at));
 		if (count == max) {
 			stop = DP_STOP_TRUNCATED;
 			break;
 		}
-		position = next;
+		at = next;
 	}
-	walk->registers.value[DP_REG_PC] = position.pc;
-	walk->registers.value[DP_REG_SP] = position.sp;
-	walk->registers.value[DP_REG_FP] = position.fp;
-	walk->is_caller = !position.is_exact;
+	walk->registers.value[DP_REG_PC] = at.pc;
+	walk->registers.value[DP_REG_SP] = at.sp;
+	walk->registers.value[DP_REG_FP] = at.fp;
+	walk->is_caller = !at.is_exact;
 	walk->stop = stop;
 	return count;
 }

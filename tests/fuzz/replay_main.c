@@ -31,6 +31,7 @@ static unsigned corpus_count;
 static uint8_t *arena, *arena_end; /* arena_end is the first byte of the unreadable page */
 static const uint8_t *volatile current;
 static volatile size_t current_size;
+static uint8_t scratch[INPUT_LIMIT + 64];
 static char crash_name[256];
 
 static uint64_t random_state;
@@ -169,7 +170,6 @@ int main(int argc, char **argv)
 	const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
 	const char *name = strrchr(argv[0], '/');
 	const unsigned long mutations = argc > 2 ? strtoul(argv[2], NULL, 0) : 0;
-	uint8_t *scratch = malloc(INPUT_LIMIT + 64);
 	const size_t page = 65536;
 
 	random_state = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
@@ -181,7 +181,7 @@ int main(int argc, char **argv)
 	}
 	arena = mmap(
 		NULL, INPUT_LIMIT + page * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (arena == MAP_FAILED || !scratch)
+	if (arena == MAP_FAILED)
 		return 2;
 	arena_end = arena + INPUT_LIMIT + page;
 	if (mprotect(arena_end, page, PROT_NONE))

@@ -6,7 +6,7 @@
 #include "unwind/step.h"
 
 /* A call leaves the return address in x30. */
-enum { DP_CALL_PUSHES = 0, DP_ADDRESS_BITS = 48 };
+enum { DP_CALL_PUSHES = 0, DP_ADDRESS_BITS = 48, DP_CODE_ALIGN = 4 };
 
 /* uc_mcontext.regs of the kernel's ucontext: x0 ... x30, sp, pc. */
 enum { DP_UCONTEXT_REGS = 184 };
@@ -43,6 +43,7 @@ static __attribute__((noinline)) int dp_step_signal(struct dp_walk *walk, struct
 		return DP_STOP_END;
 	if (next->sp - window->low < window->room && next->sp <= position->sp)
 		return DP_STOP_NO_PROGRESS;
+	dp_window_turn(window, next->sp);
 	return DP_STEP_OK;
 }
 
@@ -94,6 +95,24 @@ static inline int dp_step(struct dp_walk *walk, struct dp_window *window, uint32
 	}
 	next->pc = dp_return_address(lr);
 	return next->pc ? DP_STEP_OK : DP_STOP_END;
+}
+
+static inline bool dp_step_plainly(const struct dp_window *window, uint32_t rule,
+	const struct dp_position *position, struct dp_position *next, uintptr_t *cfa)
+{
+	const unsigned kind = dp_rule_kind(rule);
+	const uintptr_t base = (kind == DP_RULE_SP ? position->sp : position->fp) + dp_rule_cfa(rule);
+	const uintptr_t slot = base - dp_rule_slot(rule);
+
+	if ((kind != DP_RULE_SP && kind != DP_RULE_FP) || dp_rule_saved(rule) != DP_RULE_SAVED_BOTH ||
+		base <= position->sp || !dp_window_has(window, slot) || !dp_window_has(window, slot + 8))
+		return false;
+	next->fp = dp_window_word(window, slot);
+	next->pc = dp_return_address(dp_window_word(window, slot + 8));
+	next->sp = *cfa = base;
+	next->is_exact = false;
+	next->is_guessed = false;
+	return next->pc != 0;
 }
 
 #endif

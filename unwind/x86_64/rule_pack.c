@@ -140,6 +140,8 @@ uint32_t dp_rule_pack(const struct dp_cfi *cfi, const struct dp_cie *cie, const 
 		return pack_cfa_expression(cfi, cie, state, fp);
 	switch (state->cfa_register) {
 	case DP_REG_SP:
+		if (fp == DP_RULE_FP_AT_FP) /* gcc's last instruction of such code: popped, see step.h */
+			fp = DP_RULE_FP_SAME;
 		return long_rule(DP_RULE_SP, fp, state->cfa_offset);
 	case DP_REG_FP:
 		return long_rule(DP_RULE_FP, fp, state->cfa_offset);

@@ -7,7 +7,7 @@
 
 /* A call pushes its return address; code that is entered otherwise than by a call has no frame of its own
  * yet. */
-enum { DP_CALL_PUSHES = 1, DP_ADDRESS_BITS = 47 };
+enum { DP_CALL_PUSHES = 1, DP_ADDRESS_BITS = 47, DP_CODE_ALIGN = 1 };
 
 /* uc_mcontext.gregs of the kernel's ucontext, in DWARF order of the registers. */
 enum { DP_UCONTEXT_GREGS = 40 };
@@ -15,6 +15,18 @@ enum { DP_UCONTEXT_GREGS = 40 };
 static inline uintptr_t dp_return_address(uintptr_t word)
 {
 	return word;
+}
+
+/* gcc's code that realigns its stack copies the return address behind the saved rbp, and says until its last
+ * instruction that rbp is saved at *(rbp), although it has popped it two instructions before. Only where the
+ * copy is what it should be is rbp still the frame's own. */
+static inline bool dp_fp_is_popped(
+	struct dp_window *window, const struct dp_position *position, uintptr_t cfa)
+{
+	uintptr_t copy, address;
+
+	return position->fp >= cfa || !dp_window_read(window, position->fp + 8, &copy) ||
+	       !dp_window_read(window, cfa - 8, &address) || copy != address;
 }
 
 /* Not inlined: rare, and its registers would be the walk's. */
@@ -44,6 +56,7 @@ static __attribute__((noinline)) int dp_step_signal(struct dp_walk *walk, struct
 	 * pointer lies in the view matters only when it is read. */
 	if (next->sp - window->low < window->room && next->sp <= position->sp)
 		return DP_STOP_NO_PROGRESS;
+	dp_window_turn(window, next->sp);
 	return DP_STEP_OK;
 }
 
@@ -88,7 +101,8 @@ static inline int dp_step(struct dp_walk *walk, struct dp_window *window, uint32
 	next->sp = base;
 	next->is_exact = false;
 	next->is_guessed = false;
-	if (fp == DP_RULE_FP_SAME)
+	if (fp == DP_RULE_FP_SAME || (fp == DP_RULE_FP_AT_FP && dp_rule_kind(rule) == DP_RULE_OTHER &&
+					     dp_fp_is_popped(window, position, base)))
 		next->fp = position->fp;
 	else if (fp == DP_RULE_FP_UNDEFINED)
 		next->fp = 0;
@@ -99,6 +113,30 @@ static inline int dp_step(struct dp_walk *walk, struct dp_window *window, uint32
 	if (!dp_step_progresses(window, window_low, position->sp, base))
 		return DP_STOP_NO_PROGRESS;
 	return next->pc ? DP_STEP_OK : DP_STOP_END;
+}
+
+static inline bool dp_step_plainly(const struct dp_window *window, uint32_t rule,
+	const struct dp_position *position, struct dp_position *next, uintptr_t *cfa)
+{
+	const unsigned kind = dp_rule_kind(rule), fp = dp_rule_fp(rule);
+	const uintptr_t base =
+		(kind == DP_RULE_SP ? position->sp : position->fp) + (uintptr_t)dp_rule_long_offset(rule);
+
+	if ((kind != DP_RULE_SP && kind != DP_RULE_FP) || base <= position->sp ||
+		!dp_window_has(window, base - 8))
+		return false;
+	if (fp == DP_RULE_FP_SAME) {
+		next->fp = position->fp;
+	} else {
+		if (fp == DP_RULE_FP_AT_FP || fp > DP_RULE_FP_MAX || !dp_window_has(window, base - fp * 8u))
+			return false;
+		next->fp = dp_window_word(window, base - fp * 8u);
+	}
+	next->pc = dp_window_word(window, base - 8);
+	next->sp = *cfa = base;
+	next->is_exact = false;
+	next->is_guessed = false;
+	return next->pc != 0;
 }
 
 #endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Pushes a profile made by hand, for the tests of delivery: what every server should hold afterwards is
+ * written down here, once.
+ *
+ * push_tool SERVER [option or action ...]
+ *   --service NAME --identity K=V --threads N --samples N --pad N --ago S --bytes N --timeout MS --age S
+ *   --backoff MS --auth TEXT --tenant T --ca F --cert F --key F --proxy URL
+ *   --push            one profile (its cpu values: fib 30 ms, memcpy 50 ms, read_file 20 ms)
+ *   --work MS         serve the queue that long, as the agent's loop does
+ *   --until-sent N    the same until N uploads arrived, at most 20 s; else exit 3
+ *   --flush MS
+ *   --signal          print "ready" and wait for a line on standard input, serving the queue
+ *   --stats           print the counters as one line of JSON
+ *   --rss             print the resident memory in KiB
+ * They are carried out in the order given; SERVER is one argument, with spaces between several URLs. */
+#include "export/push.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PERIOD_NS = 10000000 };
+
+static struct dp_push_options options = {
+	.auth = "", .tenant = "", .ca = "", .cert = "", .key = "", .proxy = "", .no_proxy = ""};
+static struct dp_push *push;
+static const char *service = "demo";
+static const char *identity[64];
+static unsigned identity_count, threads = 1, samples, pad;
+static double ago;
+static unsigned pushed;
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void must(int is_fine, const char *what)
+{
+	if (is_fine)
+		return;
+	fprintf(stderr, "push_tool: %s\n", what);
+	exit(2);
+}
+
+/* ---- the profile ---- */
+
+static int location(struct dp_profile *profile, int mapping, const char *name, unsigned line)
+{
+	static const char *const known[] = {"main", "work", "fib", "copy_buf", "memcpy", "read_file"};
+	uint64_t address = 0x2000;
+	for (unsigned i = 0; i < 6; i++)
+		if (!strcmp(known[i], name))
+			address = 0x1000 + 16 * i;
+	if (address == 0x2000)
+		address += strtoul(name + 5, NULL, 10) * 16;
+	const struct dp_function function = {.name = dp_profile_text(profile, name),
+		.system_name = dp_profile_text(profile, name),
+		.file = dp_profile_text(profile, "demo.c")};
+	const struct dp_line at = {dp_profile_function(profile, &function), line};
+	must(at.function >= 0, "no function");
+	const struct dp_location added = {
+		.mapping = mapping, .address = address, .lines = &at, .line_count = 1};
+	const int index = dp_profile_location(profile, &added);
+	must(index >= 0, "no location");
+	return index;
+}
+
+static void sample(
+	struct dp_profile *profile, const int32_t *stack, unsigned depth, int64_t weight, unsigned thread)
+{
+	char name[32];
+	snprintf(name, sizeof name, "worker-%u", thread);
+	const struct dp_label labels[] = {
+		{.key = dp_profile_text(profile, "thread"), .text = dp_profile_text(profile, name)},
+		{.key = dp_profile_text(profile, "tid"),
+			.number = 1000 + thread,
+			.unit = dp_profile_text(profile, "")},
+	};
+	const struct dp_profile_sample one = {.locations = stack,
+		.location_count = depth,
+		.labels = labels,
+		.label_count = 2,
+		.values = {weight, weight * PERIOD_NS}};
+	must(dp_profile_sample(profile, &one) >= 0, "no sample");
+}
+
+static struct dp_profile *make_profile(void)
+{
+	struct dp_profile *profile = dp_profile_new(DP_PROFILE_CPU, 0);
+	struct timespec now;
+	must(profile != NULL, "no profile");
+	clock_gettime(CLOCK_REALTIME, &now);
+	profile->time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)(ago * 1e9);
+	profile->duration_ns = INT64_C(10000000000);
+	profile->period = PERIOD_NS;
+	profile->period_type = (struct dp_value_type){
+		dp_profile_text(profile, "cpu"), dp_profile_text(profile, "nanoseconds")};
+	dp_profile_add_type(profile, "samples", "count");
+	dp_profile_add_type(profile, "cpu", "nanoseconds");
+	if (*service)
+		dp_profile_add_identity(profile, "service_name", service);
+	for (unsigned i = 0; i < identity_count; i++) {
+		char key[4096];
+		const char *equals = strchr(identity[i], '=');
+		snprintf(key, sizeof key, "%.*s", (int)(equals - identity[i]), identity[i]);
+		dp_profile_add_identity(profile, key, equals + 1);
+	}
+	const struct dp_mapping exe = {.path = dp_profile_text(profile, "/usr/bin/demo"),
+		.build_id = dp_profile_text(profile, "0123456789abcdef0123456789abcdef01234567"),
+		.has_functions = true,
+		.has_files = true,
+		.has_lines = true};
+	const int mapping = dp_profile_mapping(profile, &exe);
+	const int main_ = location(profile, mapping, "main", 10),
+		  work = location(profile, mapping, "work", 20);
+	for (unsigned thread = 0; thread < threads; thread++) {
+		const int32_t fib[] = {location(profile, mapping, "fib", 30), work, main_};
+		const int32_t copy[] = {location(profile, mapping, "memcpy", 50),
+			location(profile, mapping, "copy_buf", 40), work, main_};
+		const int32_t reading[] = {location(profile, mapping, "read_file", 60), main_};
+		sample(profile, fib, 3, 3, thread);
+		sample(profile, copy, 4, 5, thread);
+		sample(profile, reading, 2, 2, thread);
+	}
+	char *name = malloc(pad + 32);
+	must(name != NULL, "no memory");
+	for (unsigned i = 0; i < samples; i++) {
+		int size = sprintf(name, "leaf_%u_", i);
+		memset(name + size, 'x', pad);
+		name[size + (int)pad] = 0;
+		const int32_t leaf[] = {location(profile, mapping, name, 70), work, main_};
+		sample(profile, leaf, 3, 1, 0);
+	}
+	free(name);
+	return profile;
+}
+
+/* ---- actions ---- */
+
+static void serve(int64_t until_ms, uint64_t sent, int in)
+{
+	struct dp_push_stats stats;
+	for (int64_t now; (now = monotonic_ms()) < until_ms;) {
+		dp_push_stats(push, &stats);
+		if (sent && stats.sent >= sent)
+			return;
+		struct pollfd ready[] = {{dp_push_fd(push), POLLIN, 0}, {in, POLLIN, 0}};
+		int wait = dp_push_timeout_ms(push);
+		if (wait < 0 || wait > until_ms - now)
+			wait = (int)(until_ms - now);
+		poll(ready, 2, wait);
+		dp_push_run(push);
+		char line[64];
+		if (in >= 0 && ready[1].revents && read(in, line, sizeof line) >= 0)
+			return;
+	}
+	dp_push_stats(push, &stats);
+	if (sent && stats.sent < sent) {
+		fprintf(stderr, "push_tool: %" PRIu64 " of %" PRIu64 " uploads arrived\n", stats.sent, sent);
+		exit(3);
+	}
+}
+
+static void print_stats(void)
+{
+	struct dp_push_stats s;
+	dp_push_stats(push, &s);
+	printf("{\"sent\":%" PRIu64 ",\"sent_bytes\":%" PRIu64 ",\"retried\":%" PRIu64
+	       ",\"queue_full\":%" PRIu64 ",\"upload_failed\":%" PRIu64 ",\"queued\":%" PRIu64
+	       ",\"queued_bytes\":%" PRIu64 ",\"breaker_opened\":%" PRIu64 ",\"pushed\":%u}\n",
+		s.sent, s.sent_bytes, s.retried, s.queue_full, s.upload_failed, s.queued, s.queued_bytes,
+		s.breaker_opened, pushed);
+	fflush(stdout);
+}
+
+static void print_rss(void)
+{
+	long size, resident = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+	must(file && fscanf(file, "%ld %ld", &size, &resident) == 2, "no /proc");
+	fclose(file);
+	printf("%ld\n", resident * (sysconf(_SC_PAGESIZE) / 1024));
+	fflush(stdout);
+}
+
+static void ensure_push(const char *server)
+{
+	const char *message = NULL;
+	options.server = server;
+	if (!push)
+		push = dp_push_new(&options, &message);
+	if (push)
+		return;
+	printf("%s\n", message);
+	exit(4);
+}
+
+static void send_profile(void)
+{
+	struct dp_profile *profile = make_profile();
+	const int64_t start = monotonic_ms();
+	const int error = dp_push_profile(push, profile);
+	pushed += !error;
+	must(monotonic_ms() - start < 2000, "dp_push_profile() took two seconds");
+	must(!error || error == -28, "dp_push_profile() failed"); /* -ENOSPC: counted */
+	dp_profile_free(profile);
+}
+
+/* 1: took an argument. */
+static int act(const char *word, const char *value, const char *server)
+{
+	static const struct {
+		const char *word;
+		const char **text;
+	} texts[] = {{"--service", &service}, {"--auth", &options.auth}, {"--tenant", &options.tenant},
+		{"--ca", &options.ca}, {"--cert", &options.cert}, {"--key", &options.key},
+		{"--proxy", &options.proxy}, {"--no-proxy", &options.no_proxy}};
+	const struct {
+		const char *word;
+		unsigned *number;
+	} numbers[] = {{"--threads", &threads}, {"--samples", &samples}, {"--pad", &pad},
+		{"--timeout", &options.timeout_ms}, {"--age", &options.age_most_s},
+		{"--backoff-most", &options.backoff_most_ms}, {"--backoff", &options.backoff_ms}};
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (!strcmp(word, texts[i].word) && value)
+			return *texts[i].text = value, 1;
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		if (!strcmp(word, numbers[i].word) && value)
+			return *numbers[i].number = (unsigned)strtoul(value, NULL, 10), 1;
+	if (!strcmp(word, "--identity") && value && identity_count < 64)
+		return identity[identity_count++] = value, 1;
+	if (!strcmp(word, "--ago") && value)
+		return ago = strtod(value, NULL), 1;
+	if (!strcmp(word, "--bytes") && value)
+		return options.queue_bytes = strtoul(value, NULL, 10), 1;
+	if (!strcmp(word, "--rss"))
+		return print_rss(), 0;
+	ensure_push(server);
+	if (!strcmp(word, "--push"))
+		return send_profile(), 0;
+	if (!strcmp(word, "--stats"))
+		return print_stats(), 0;
+	if (!strcmp(word, "--signal"))
+		return puts("ready"), fflush(stdout), serve(monotonic_ms() + 60000, 0, 0), 0;
+	must(value != NULL, word);
+	if (!strcmp(word, "--work"))
+		return serve(monotonic_ms() + strtol(value, NULL, 10), 0, -1), 1;
+	if (!strcmp(word, "--until-sent"))
+		return serve(monotonic_ms() + 20000, strtoul(value, NULL, 10), -1), 1;
+	must(!strcmp(word, "--flush"), word);
+	const int64_t start = monotonic_ms();
+	const int left = dp_push_flush(push, (unsigned)strtoul(value, NULL, 10));
+	printf("{\"left\":%d,\"ms\":%" PRId64 "}\n", left, monotonic_ms() - start);
+	fflush(stdout);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	must(argc >= 2, "usage: push_tool SERVER [option or action ...]");
+	options.backoff_ms = 20; /* tests have less patience */
+	options.backoff_most_ms = 400;
+	for (int i = 2; i < argc; i++)
+		i += act(argv[i], argv[i + 1], argv[1]);
+	ensure_push(argv[1]);
+	dp_push_free(push);
+	return 0;
+}
