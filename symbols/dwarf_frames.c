@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum {
 	DEPTH_MOST = 128,
@@ -71,11 +73,34 @@ static bool make_room(void **array, size_t *room, size_t count, size_t size)
 	return true;
 }
 
-static Elf *elf_of(const struct dp_elf_file *file)
+/* Where libelf unpacks a section it says so in the section's header, in our bytes, which others read too: the
+ * table is writable for that moment, and after it what it was. libdw then has what it wants of it. */
+static Dwarf *begin(const struct dp_elf_file *file, Elf **elf)
 {
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uint8_t *const table = (uint8_t *)file->bytes + file->header.e_shoff;
+	const size_t size = file->section_count * sizeof(Elf64_Shdr);
+	uint8_t *const first_page = (uint8_t *)((uintptr_t)table & ~(page - 1));
+	const bool is_mapped = file->held == DP_ELF_MAPPED;
+	Dwarf *dwarf = NULL;
+
+	if (!size)
+		return NULL;
+	void *former = malloc(size);
+	if (!former)
+		return NULL;
+	memcpy(former, table, size);
 	elf_version(EV_CURRENT);
-	/* libelf writes into the image only when it is asked to. */
-	return elf_memory((char *)file->bytes, file->size);
+	if (!is_mapped ||
+		!mprotect(first_page, (size_t)(table + size - first_page), PROT_READ | PROT_WRITE)) {
+		*elf = elf_memory((char *)file->bytes, file->size);
+		dwarf = *elf ? dwarf_begin_elf(*elf, DWARF_C_READ, NULL) : NULL;
+		memcpy(table, former, size);
+		if (is_mapped)
+			mprotect(first_page, (size_t)(table + size - first_page), PROT_READ);
+	}
+	free(former);
+	return dwarf;
 }
 
 /* Unpacked debug sections stay in libelf's memory. */
@@ -101,8 +126,7 @@ struct dp_dwarf *dp_dwarf_new(const struct dp_elf_file *file)
 	if (!dwarf)
 		return NULL;
 	dwarf->file = file;
-	dwarf->elf = elf_of(file);
-	dwarf->dwarf = dwarf->elf ? dwarf_begin_elf(dwarf->elf, DWARF_C_READ, NULL) : NULL;
+	dwarf->dwarf = begin(file, &dwarf->elf);
 	if (!dwarf->dwarf) {
 		dp_dwarf_free(dwarf);
 		return NULL;
@@ -124,8 +148,7 @@ bool dp_dwarf_alt_link(const struct dp_dwarf *dwarf, const char **name, char *bu
 
 void dp_dwarf_set_alt(struct dp_dwarf *dwarf, const struct dp_elf_file *alt)
 {
-	dwarf->alt_elf = elf_of(alt);
-	dwarf->alt = dwarf->alt_elf ? dwarf_begin_elf(dwarf->alt_elf, DWARF_C_READ, NULL) : NULL;
+	dwarf->alt = begin(alt, &dwarf->alt_elf);
 	if (dwarf->alt)
 		dwarf_setalt(dwarf->dwarf, dwarf->alt);
 }
