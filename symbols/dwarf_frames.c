@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum {
 	DEPTH_MOST = 128,
@@ -71,11 +73,34 @@ static bool make_room(void **array, size_t *room, size_t count, size_t size)
 	return true;
 }
 
-static Elf *elf_of(const struct dp_elf_file *file)
+/* Where libelf unpacks a section it says so in the section's header, in our bytes, which others read too: the
+ * table is writable for that moment, and after it what it was. libdw then has what it wants of it. */
+static Dwarf *begin(const struct dp_elf_file *file, Elf **elf)
 {
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uint8_t *const table = (uint8_t *)file->bytes + file->header.e_shoff;
+	const size_t size = file->section_count * sizeof(Elf64_Shdr);
+	uint8_t *const first_page = (uint8_t *)((uintptr_t)table & ~(page - 1));
+	const bool is_mapped = file->held == DP_ELF_MAPPED;
+	Dwarf *dwarf = NULL;
+
+	if (!size)
+		return NULL;
+	void *former = malloc(size);
+	if (!former)
+		return NULL;
+	memcpy(former, table, size);
 	elf_version(EV_CURRENT);
-	/* libelf writes into the image only when it is asked to. */
-	return elf_memory((char *)file->bytes, file->size);
+	if (!is_mapped ||
+		!mprotect(first_page, (size_t)(table + size - first_page), PROT_READ | PROT_WRITE)) {
+		*elf = elf_memory((char *)file->bytes, file->size);
+		dwarf = *elf ? dwarf_begin_elf(*elf, DWARF_C_READ, NULL) : NULL;
+		memcpy(table, former, size);
+		if (is_mapped)
+			mprotect(first_page, (size_t)(table + size - first_page), PROT_READ);
+	}
+	free(former);
+	return dwarf;
 }
 
 /* Unpacked debug sections stay in libelf's memory. */
@@ -101,8 +126,7 @@ struct dp_dwarf *dp_dwarf_new(const struct dp_elf_file *file)
 	if (!dwarf)
 		return NULL;
 	dwarf->file = file;
-	dwarf->elf = elf_of(file);
-	dwarf->dwarf = dwarf->elf ? dwarf_begin_elf(dwarf->elf, DWARF_C_READ, NULL) : NULL;
+	dwarf->dwarf = begin(file, &dwarf->elf);
 	if (!dwarf->dwarf) {
 		dp_dwarf_free(dwarf);
 		return NULL;
@@ -124,8 +148,7 @@ bool dp_dwarf_alt_link(const struct dp_dwarf *dwarf, const char **name, char *bu
 
 void dp_dwarf_set_alt(struct dp_dwarf *dwarf, const struct dp_elf_file *alt)
 {
-	dwarf->alt_elf = elf_of(alt);
-	dwarf->alt = dwarf->alt_elf ? dwarf_begin_elf(dwarf->alt_elf, DWARF_C_READ, NULL) : NULL;
+	dwarf->alt = begin(alt, &dwarf->alt_elf);
 	if (dwarf->alt)
 		dwarf_setalt(dwarf->dwarf, dwarf->alt);
 }
@@ -415,6 +438,29 @@ static void append(struct dp_dwarf *dwarf, const char *text)
 	dwarf->scratch_used += size;
 }
 
+/* A lambda is a class without a name whose operator() is called. */
+static void append_scope(struct dp_dwarf *dwarf, Dwarf_Die *entry, const char *function)
+{
+	const char *name = dwarf_diename(entry);
+	switch (dwarf_tag(entry)) {
+	case DW_TAG_namespace:
+		append(dwarf, name ? name : "(anonymous namespace)");
+		break;
+	case DW_TAG_structure_type:
+	case DW_TAG_class_type:
+		append(dwarf, name ? name : strcmp(function, "operator()") ? "{unnamed}" : "{lambda}");
+		break;
+	case DW_TAG_union_type:
+	case DW_TAG_enumeration_type:
+	case DW_TAG_subprogram:
+		append(dwarf, name ? name : "{unnamed}");
+		break;
+	default:
+		return;
+	}
+	append(dwarf, "::");
+}
+
 /* A::B::name where the compiler left no linkage name. libdw knows no parents; entries lie in order, so the
  * parent at each level is the last that starts before the one we want. */
 static const char *qualified(struct dp_dwarf *dwarf, Dwarf_Die *function, const char *name)
@@ -435,15 +481,7 @@ static const char *qualified(struct dp_dwarf *dwarf, Dwarf_Die *function, const 
 			entry = next;
 		if (entry.addr == wanted.addr || budget <= 0)
 			break;
-		const int tag = dwarf_tag(&entry);
-		if (tag == DW_TAG_namespace || tag == DW_TAG_structure_type || tag == DW_TAG_class_type ||
-			tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type) {
-			const char *scope = dwarf_diename(&entry);
-			append(dwarf, scope                     ? scope
-				      : tag == DW_TAG_namespace ? "(anonymous namespace)"
-								: "{unnamed}");
-			append(dwarf, "::");
-		}
+		append_scope(dwarf, &entry, name);
 		parent = entry;
 	}
 	append(dwarf, name);
@@ -465,20 +503,41 @@ static void name_frame(
 		frame->start_line = (uint32_t)start_line;
 }
 
-static void place_in_line_table(const struct unit *unit, uint64_t address, struct dp_dwarf_frame *frame)
+/* libdw leaves paths relative to where the compiler ran, which only the unit tells. */
+static const char *whole_path(struct dp_dwarf *dwarf, const struct unit *unit, const char *file)
+{
+	Dwarf_Attribute attribute;
+	Dwarf_Die root = unit->root;
+	if (!file || *file == '/')
+		return file;
+	const char *folder = dwarf_formstring(dwarf_attr(&root, DW_AT_comp_dir, &attribute));
+	if (!folder || *folder != '/' ||
+		dwarf->scratch_used + strlen(folder) + strlen(file) + 3 > SCRATCH_BYTES)
+		return file;
+	const char *const start = dwarf->scratch + dwarf->scratch_used;
+	append(dwarf, folder);
+	append(dwarf, "/");
+	append(dwarf, file);
+	dwarf->scratch[dwarf->scratch_used++] = '\0';
+	return start;
+}
+
+static void place_in_line_table(
+	struct dp_dwarf *dwarf, const struct unit *unit, uint64_t address, struct dp_dwarf_frame *frame)
 {
 	Dwarf_Die root = unit->root;
 	int number;
 	Dwarf_Line *line = dwarf_getsrc_die(&root, address);
 	if (!line)
 		return;
-	frame->file = dwarf_linesrc(line, NULL, NULL);
+	frame->file = whole_path(dwarf, unit, dwarf_linesrc(line, NULL, NULL));
 	if (!dwarf_lineno(line, &number) && number > 0)
 		frame->line = (uint32_t)number;
 }
 
 /* Where the function inlined at callee was called: the place in its caller's frame. */
-static void place_at_call(const struct unit *unit, Dwarf_Die *callee, struct dp_dwarf_frame *frame)
+static void place_at_call(
+	struct dp_dwarf *dwarf, const struct unit *unit, Dwarf_Die *callee, struct dp_dwarf_frame *frame)
 {
 	Dwarf_Attribute attribute;
 	Dwarf_Word value;
@@ -487,7 +546,7 @@ static void place_at_call(const struct unit *unit, Dwarf_Die *callee, struct dp_
 	Dwarf_Die root = unit->split_root;
 	if (!dwarf_formudata(dwarf_attr(callee, DW_AT_call_file, &attribute), &value) &&
 		!dwarf_getsrcfiles(&root, &files, &count) && value < count)
-		frame->file = dwarf_filesrc(files, value, NULL, NULL);
+		frame->file = whole_path(dwarf, unit, dwarf_filesrc(files, value, NULL, NULL));
 	if (!dwarf_formudata(dwarf_attr(callee, DW_AT_call_line, &attribute), &value) && value <= UINT32_MAX)
 		frame->line = (uint32_t)value;
 }
@@ -506,7 +565,7 @@ int dp_dwarf_find(struct dp_dwarf *dwarf, uint64_t address, struct dp_dwarf_fram
 		read_unit(dwarf, unit);
 	if (!function_at(unit, address, &function)) {
 		frames[0] = (struct dp_dwarf_frame){0};
-		place_in_line_table(unit, address, &frames[0]);
+		place_in_line_table(dwarf, unit, address, &frames[0]);
 		return frames[0].line ? 1 : 0;
 	}
 	const int depth = inlined_at(&function, address, chain, INLINES_MOST);
@@ -517,9 +576,9 @@ int dp_dwarf_find(struct dp_dwarf *dwarf, uint64_t address, struct dp_dwarf_fram
 		frames[i] = (struct dp_dwarf_frame){0};
 		name_frame(dwarf, unit, &chain[level], &frames[i]);
 		if (level == depth - 1)
-			place_in_line_table(unit, address, &frames[i]);
+			place_in_line_table(dwarf, unit, address, &frames[i]);
 		else
-			place_at_call(unit, &chain[level + 1], &frames[i]);
+			place_at_call(dwarf, unit, &chain[level + 1], &frames[i]);
 	}
 	return count;
 }

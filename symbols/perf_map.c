@@ -5,7 +5,7 @@
  * memory again. Entries read are kept in two levels: a sorted one without overlaps, and the newest, which are
  * few and looked through one by one; so a file that grows between two questions does not mean sorting
  * everything again. */
-#include "symbols/symbols.h"
+#include "symbols/perf_map.h"
 #include "base/arena.h"
 #include "symbols/elf_file.h"
 
@@ -22,7 +22,7 @@ enum {
 	ENTRIES_MOST = 1 << 21,
 	NAME_BYTES_MOST = 1024,
 	RECENT_MOST = 512,
-	READ_BYTES = 64 * 1024,
+	READ_BYTES = 2 * DP_PERF_MAP_LINE_MOST,
 };
 /* In one go; a file that grows faster is read on at the next question. */
 static const size_t read_most_bytes = 256ull << 20;
@@ -37,6 +37,9 @@ struct dp_perf_map {
 	char *root;
 	dev_t device;
 	ino_t inode;
+	struct timespec changed;
+	char tail[64]; /* the last bytes before read_to */
+	size_t tail_size;
 	uint64_t read_to;      /* the file up to here is read: whole lines */
 	struct dp_arena names; /* live as long as the map: given out */
 	struct entry *sorted;  /* by address, without overlaps */
@@ -44,6 +47,7 @@ struct dp_perf_map {
 	struct entry *recent; /* in the file's order */
 	size_t recent_count, recent_room;
 	bool is_full;
+	bool is_in_long_line; /* whose start was taken, whose end is not here yet */
 };
 
 struct dp_perf_map *dp_perf_map_new(int pid, const char *root)
@@ -232,9 +236,10 @@ static void merge_recent(struct dp_perf_map *map)
 		qsort_r(order, count, sizeof *order, compare_starts, all);
 		map->sorted_count = sweep(all, order, count, heap, sorted);
 		free(map->sorted);
-		map->sorted = realloc(sorted, (map->sorted_count + 1) * sizeof *sorted);
-		if (!map->sorted)
-			map->sorted = sorted;
+		map->sorted = sorted;
+		struct entry *fitting = realloc(map->sorted, (map->sorted_count + 1) * sizeof *sorted);
+		if (fitting)
+			map->sorted = fitting;
 		sorted = NULL;
 		map->recent_count = 0;
 	}
@@ -244,40 +249,63 @@ static void merge_recent(struct dp_perf_map *map)
 	free(heap);
 }
 
-/* Whole lines are taken; the rest of the last one is read again when it has its end. */
+size_t dp_perf_map_take(struct dp_perf_map *map, const char *bytes, size_t size)
+{
+	const char *line = bytes, *const end = bytes + size, *newline;
+	while (line < end && (newline = memchr(line, '\n', (size_t)(end - line)))) {
+		if (!map->is_in_long_line)
+			read_line(map, line, newline);
+		map->is_in_long_line = false;
+		line = newline + 1;
+	}
+	if (line == bytes && size >= DP_PERF_MAP_LINE_MOST) {
+		if (!map->is_in_long_line)
+			read_line(map, bytes, end);
+		map->is_in_long_line = true;
+		line = end;
+	}
+	return (size_t)(line - bytes);
+}
+
+/* The rest of the last line is read again when it has its end. */
 static void read_on(struct dp_perf_map *map, int fd, uint64_t size)
 {
-	static const size_t room = READ_BYTES;
-	char *bytes = malloc(room);
+	char *bytes = malloc(READ_BYTES);
 	size_t total = 0;
-	bool is_in_long_line = false;
 
 	while (bytes && map->read_to < size && total < read_most_bytes) {
-		const ssize_t got = pread(fd, bytes, room, (off_t)map->read_to);
+		const ssize_t got = pread(fd, bytes, READ_BYTES, (off_t)map->read_to);
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got <= 0)
-			break;
-		const char *line = bytes, *const end = bytes + got, *newline;
-		while ((newline = memchr(line, '\n', (size_t)(end - line)))) {
-			if (!is_in_long_line)
-				read_line(map, line, newline);
-			is_in_long_line = false;
-			line = newline + 1;
-		}
-		size_t used = (size_t)(line - bytes);
-		if (!used && (size_t)got == room) { /* no line of ours is that long */
-			if (!is_in_long_line)
-				read_line(map, bytes, end);
-			is_in_long_line = true;
-			used = room;
-		}
+		const size_t used = got > 0 ? dp_perf_map_take(map, bytes, (size_t)got) : 0;
 		if (!used)
 			break;
 		map->read_to += used;
+		map->tail_size = used < sizeof map->tail ? used : sizeof map->tail;
+		memcpy(map->tail, bytes + used - map->tail_size, map->tail_size);
 		total += used;
 	}
 	free(bytes);
+}
+
+/* A new file may get the old one's inode and be longer, so what was read must still stand there. */
+static bool is_continued(const struct dp_perf_map *map, int fd, const struct stat *status)
+{
+	char tail[sizeof map->tail];
+	return status->st_dev == map->device && status->st_ino == map->inode &&
+	       (uint64_t)status->st_size >= map->read_to &&
+	       pread(fd, tail, map->tail_size, (off_t)(map->read_to - map->tail_size)) ==
+		       (ssize_t)map->tail_size &&
+	       !memcmp(tail, map->tail, map->tail_size);
+}
+
+static void begin_anew(struct dp_perf_map *map, const struct stat *status)
+{
+	map->device = status->st_dev;
+	map->inode = status->st_ino;
+	map->read_to = map->tail_size = 0;
+	map->sorted_count = map->recent_count = 0; /* their texts were given out and stay */
+	map->is_in_long_line = false;
 }
 
 static void refresh(struct dp_perf_map *map)
@@ -287,43 +315,43 @@ static void refresh(struct dp_perf_map *map)
 	if (fd < 0)
 		return;
 	/* /tmp is everybody's: names are believed only to our own user and to root. */
-	if (fstat(fd, &status) < 0 || (status.st_uid != geteuid() && status.st_uid != 0)) {
-		close(fd);
-		return;
-	}
-	/* Another process with that pid, or the file begun anew: forget, but keep what was given out. */
-	if (status.st_dev != map->device || status.st_ino != map->inode ||
-		(uint64_t)status.st_size < map->read_to) {
-		map->device = status.st_dev;
-		map->inode = status.st_ino;
-		map->read_to = 0;
-		map->sorted_count = map->recent_count = 0;
-	}
-	if ((uint64_t)status.st_size > map->read_to)
+	const bool is_believed =
+		fstat(fd, &status) == 0 && (status.st_uid == geteuid() || status.st_uid == 0);
+	if (is_believed && (status.st_mtim.tv_sec != map->changed.tv_sec ||
+				   status.st_mtim.tv_nsec != map->changed.tv_nsec ||
+				   (uint64_t)status.st_size != map->read_to || status.st_ino != map->inode)) {
+		if (!is_continued(map, fd, &status))
+			begin_anew(map, &status);
 		read_on(map, fd, (uint64_t)status.st_size);
+		map->changed = status.st_mtim;
+	}
 	close(fd);
-	if (map->recent_count > RECENT_MOST)
-		merge_recent(map);
 }
 
-int dp_perf_map_symbolise(struct dp_perf_map *map, uint64_t address, struct dp_symbol *symbol)
+const char *dp_perf_map_name(struct dp_perf_map *map, uint64_t address)
 {
-	const char *name = NULL;
-
-	refresh(map);
-	for (size_t i = map->recent_count; !name && i-- > 0;)
+	if (map->recent_count > RECENT_MOST)
+		merge_recent(map);
+	for (size_t i = map->recent_count; i-- > 0;)
 		if (address >= map->recent[i].start && address < map->recent[i].end)
-			name = map->recent[i].name;
+			return map->recent[i].name;
 	size_t low = 0, high = map->sorted_count;
-	while (!name && low < high) {
+	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
 		if (address < map->sorted[middle].start)
 			high = middle;
 		else if (address >= map->sorted[middle].end)
 			low = middle + 1;
 		else
-			name = map->sorted[middle].name;
+			return map->sorted[middle].name;
 	}
+	return NULL;
+}
+
+int dp_perf_map_symbolise(struct dp_perf_map *map, uint64_t address, struct dp_symbol *symbol)
+{
+	refresh(map);
+	const char *name = dp_perf_map_name(map, address);
 	if (!name)
 		return 0;
 	*symbol = (struct dp_symbol){.name = name, .system_name = name};

@@ -14,8 +14,10 @@ enum { PADDING_MOST = 15, NESTED_MOST = 64 };
 struct raw {
 	uint64_t address, size;
 	uint32_t name;
-	uint8_t rank;    /* smaller is the better name */
+	uint8_t rank; /* smaller is the better name */
+	bool is_weak;
 	bool is_guessed; /* the symbol says no size */
+	bool is_label;   /* nor that it is a function */
 };
 
 struct maker {
@@ -32,6 +34,20 @@ static const char *text_at(const struct dp_symbol_table *table, uint32_t name)
 		name -= (uint32_t)table->texts[i].size;
 	}
 	return "";
+}
+
+/* Index of the first piece that starts at the address or behind it. */
+static size_t first_behind(const struct dp_symbol_table *table, uint64_t address)
+{
+	size_t low = 0, high = table->count;
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		if (table->functions[middle].address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 /* Where the texts start in the table's count; UINT32_MAX: no room for them. */
@@ -77,11 +93,25 @@ static uint64_t section_end(const struct dp_elf_file *file, const Elf64_Sym *sym
 	return section.sh_addr + section.sh_size;
 }
 
+static bool is_defined(const Elf64_Sym *symbol)
+{
+	return symbol->st_shndx != SHN_UNDEF && symbol->st_shndx != SHN_ABS && symbol->st_name;
+}
+
 static bool is_function(const Elf64_Sym *symbol)
 {
 	const uint8_t type = ELF64_ST_TYPE(symbol->st_info);
-	return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol->st_shndx != SHN_UNDEF &&
-	       symbol->st_shndx != SHN_ABS && symbol->st_name;
+	return type == STT_FUNC || type == STT_GNU_IFUNC;
+}
+
+/* Code in assembler often forgets to say that it is a function (__restore_rt). $x and $d tell code from data
+ * on aarch64 and are no names. */
+static bool is_label(const struct dp_elf_file *file, const Elf64_Sym *symbol, const char *name)
+{
+	Elf64_Shdr section;
+	return ELF64_ST_TYPE(symbol->st_info) == STT_NOTYPE && *name != '$' && *name != '.' &&
+	       dp_elf_section_at(file, symbol->st_shndx, &section) && section.sh_flags & SHF_EXECINSTR &&
+	       symbol->st_value - section.sh_addr < section.sh_size;
 }
 
 static int add_section(struct maker *maker, const struct dp_elf_file *file, const Elf64_Shdr *section)
@@ -101,10 +131,19 @@ static int add_section(struct maker *maker, const struct dp_elf_file *file, cons
 		return 0;
 	for (size_t at = 0; size - at >= sizeof symbol; at += sizeof symbol) {
 		memcpy(&symbol, symbols + at, sizeof symbol);
-		if (!is_function(&symbol) || symbol.st_name >= text_size || !texts[symbol.st_name])
+		if (!is_defined(&symbol) || symbol.st_name >= text_size || !texts[symbol.st_name])
 			continue;
-		struct raw raw = {
-			symbol.st_value, symbol.st_size, base + symbol.st_name, rank_of(&symbol), false};
+		struct raw raw = {.address = symbol.st_value,
+			.size = symbol.st_size,
+			.name = base + symbol.st_name,
+			.rank = rank_of(&symbol),
+			.is_weak = ELF64_ST_BIND(symbol.st_info) == STB_WEAK};
+		if (!is_function(&symbol)) {
+			if (!is_label(file, &symbol, (const char *)texts + symbol.st_name))
+				continue;
+			raw.is_label = true;
+			raw.rank += 4;
+		}
 		if (!raw.size) {
 			raw.is_guessed = true;
 			raw.size = section_end(file, &symbol) - raw.address;
@@ -140,6 +179,8 @@ static int compare(const void *a, const void *b, void *context)
 	const char *one = text_at(table, left->name), *other = text_at(table, right->name);
 	if (underscores(one) != underscores(other))
 		return underscores(one) < underscores(other) ? -1 : 1;
+	if (left->is_weak != right->is_weak)
+		return left->is_weak ? 1 : -1;
 	const size_t length = strlen(one), other_length = strlen(other);
 	if (length != other_length)
 		return length < other_length ? -1 : 1;
@@ -156,6 +197,10 @@ static size_t keep_best(struct raw *raws, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		struct raw raw = raws[i];
 		if (kept && raws[kept - 1].address == raw.address)
+			continue;
+		/* Labels inside a function are places to jump to. */
+		if (raw.is_label && kept && !raws[kept - 1].is_label && raws[kept - 1].is_guessed &&
+			raw.address - raws[kept - 1].address < raws[kept - 1].size)
 			continue;
 		if (kept && raws[kept - 1].is_guessed &&
 			raws[kept - 1].size > raw.address - raws[kept - 1].address)
@@ -208,7 +253,35 @@ static void flatten(struct dp_symbol_table *table, const struct raw *raws, size_
 	}
 }
 
-static int finish(struct maker *maker)
+/* Padding behind a function is reached by return addresses of calls that do not return. It ends where the
+ * section does: behind the last stub of .plt lies the first function of .text, which may have lost its name.
+ */
+static void take_padding(struct dp_symbol_table *table, const struct dp_elf_file *file)
+{
+	Elf64_Shdr section;
+	for (size_t i = 1; dp_elf_section_at(file, i, &section); i++) {
+		if (!(section.sh_flags & SHF_EXECINSTR))
+			continue;
+		const uint64_t end = section.sh_addr + section.sh_size;
+		for (size_t at = first_behind(table, section.sh_addr); at < table->count; at++) {
+			struct dp_code_piece *piece = &table->functions[at];
+			uint64_t room = PADDING_MOST;
+			if (piece->address >= end)
+				break;
+			if (at + 1 < table->count && piece[1].address - piece->address - piece->size < room)
+				room = piece[1].address - piece->address - piece->size;
+			const uint64_t piece_end = piece->address + piece->size;
+			if (piece_end > end)
+				room = 0;
+			else if (end - piece_end < room)
+				room = end - piece_end;
+			if (piece->size <= UINT32_MAX - room)
+				piece->size += (uint32_t)room;
+		}
+	}
+}
+
+static int finish(struct maker *maker, const struct dp_elf_file *file)
 {
 	struct dp_symbol_table *table = maker->table;
 	if (!maker->count)
@@ -219,6 +292,7 @@ static int finish(struct maker *maker)
 	if (!table->functions)
 		return -ENOMEM;
 	flatten(table, maker->raws, count);
+	take_padding(table, file);
 	struct dp_code_piece *fitting = realloc(table->functions, (table->count + 1) * sizeof *fitting);
 	if (fitting)
 		table->functions = fitting;
@@ -247,7 +321,7 @@ static bool add_stub(void *context, uint64_t address, uint32_t size, const char 
 		table->owned = owned;
 		stubs->room = room;
 	}
-	const struct raw raw = {address, size, (uint32_t)table->owned_size, 3, false};
+	const struct raw raw = {address, size, (uint32_t)table->owned_size, .rank = 8};
 	memcpy(table->owned + table->owned_size, name, length);
 	memcpy(table->owned + table->owned_size + length, "@plt", sizeof "@plt");
 	table->owned_size += need;
@@ -295,8 +369,8 @@ int dp_symbol_table_init(struct dp_symbol_table *table, const struct dp_elf_file
 	}
 	if (!error && count)
 		error = add_stubs(&maker, files[0]);
-	if (!error)
-		error = finish(&maker);
+	if (!error && count)
+		error = finish(&maker, files[0]);
 	free(maker.raws);
 	if (error)
 		dp_symbol_table_fini(table);
@@ -312,19 +386,9 @@ void dp_symbol_table_fini(struct dp_symbol_table *table)
 
 const char *dp_symbol_table_find(const struct dp_symbol_table *table, uint64_t address)
 {
-	size_t low = 0, high = table->count;
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-		if (table->functions[middle].address <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!low)
+	const size_t behind = address < UINT64_MAX ? first_behind(table, address + 1) : table->count;
+	if (!behind)
 		return NULL;
-	const struct dp_code_piece *function = &table->functions[low - 1];
-	/* Padding behind a function is reached by return addresses of calls that do not return. */
-	return address - function->address < (uint64_t)function->size + PADDING_MOST
-		       ? text_at(table, function->name)
-		       : NULL;
+	const struct dp_code_piece *function = &table->functions[behind - 1];
+	return address - function->address < function->size ? text_at(table, function->name) : NULL;
 }
