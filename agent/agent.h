@@ -48,6 +48,7 @@ struct dp_process {
 	struct dp_settings *settings; /* constant once made */
 	char name[64];
 	char cwd[512];
+	char root[32]; /* "/proc/PID/root", or "" where it is our own */
 
 	/* Ears. */
 	struct dp_region *region;

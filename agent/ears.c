@@ -141,6 +141,15 @@ static void read_name(struct dp_process *process)
 	process->name[size > 0 ? size : 0] = 0;
 }
 
+/* "" where the host's root is ours: that name outlives the host. */
+static void find_root(struct dp_process *process)
+{
+	struct stat ours, other;
+	snprintf(process->root, sizeof process->root, "/proc/%d/root", process->pid);
+	if (stat(process->root, &other) != 0 || (stat("/", &ours) == 0 && ours.st_dev == other.st_dev && ours.st_ino == other.st_ino))
+		process->root[0] = 0;
+}
+
 static struct dp_process *find_process(uint64_t identity)
 {
 	for (struct dp_process *process = processes; process; process = process->next)
@@ -226,6 +235,7 @@ static void greet(const struct dp_message *message, const char *secrets, size_t 
 	process->settings = settings;
 	process->window_end_ms = process->greeted_ms + settings->window_ns / 1000000;
 	read_name(process);
+	find_root(process);
 	process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
 	if (process->pidfd >= 0) {
 		fcntl(process->pidfd, F_SETFD, FD_CLOEXEC);

@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 
 #include "base/log.h"
+#include "symbols/symbols.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	shed_inheritance();
+	dp_object_guard_bus(); /* a mapped file that somebody cuts must not end us */
 	const int error = dp_ears_run(&options);
 	if (error && error != -EADDRINUSE)
 		dp_error("agent: %s", strerror(-error));

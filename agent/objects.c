@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -88,14 +87,6 @@ static bool is_vdso(const char *path)
 	return !strncmp(path, "linux-vdso", 10) || !strncmp(path, "linux-gate", 10) || !strcmp(path, "[vdso]");
 }
 
-/* The vDSO is the same for every process of this kernel: ours will do. */
-static struct dp_object *open_vdso(int *error)
-{
-	const void *bytes = (const void *)getauxval(AT_SYSINFO_EHDR);
-	*error = -ENOENT;
-	return bytes ? dp_object_from_memory(bytes, 2 * 4096, "[vdso]", error) : NULL;
-}
-
 static struct dp_shared_object *add(const char *path, const struct stat *status)
 {
 	struct dp_shared_object *shared = calloc(1, sizeof *shared);
@@ -143,7 +134,7 @@ struct dp_shared_object *dp_objects_get(int32_t pid, const char *path, const cha
 	if (!shared)
 		return NULL;
 	if (vdso)
-		shared->object = open_vdso(&shared->error);
+		shared->object = dp_object_vdso(&shared->error); /* the same for every process of this kernel */
 	else if (!status.st_ino)
 		shared->error = -ENOENT;
 	else

@@ -84,7 +84,7 @@ static int jit_location(struct dp_process *process, struct dp_profile *profile, 
 	        .build_id = dp_profile_text(profile, ""),
 	};
 	if (!work->perf_map)
-		work->perf_map = dp_perf_map_new(process->pid, NULL);
+		work->perf_map = dp_perf_map_new(process->pid, process->root);
 	const bool is_named = work->perf_map && dp_perf_map_symbolise(work->perf_map, address, &symbol) == 1;
 	if (is_named) {
 		mapping.path = dp_profile_text(profile, "[jit]");
