@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-ALL = ["spawn"]
+ALL = ["spawn", "memory"]
 
 
 def main():
