@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-ALL = ["spawn", "memory"]
+ALL = ["spawn", "threads", "single", "memory"]
 
 
 def main():
