@@ -35,7 +35,6 @@ struct dp_thread {
 	uint32_t ticks;
 	uintptr_t stack_low, stack_high; /* 0, 0: not known */
 	uintptr_t stack_usable;          /* above the guard */
-	uint32_t end_rounds;
 	size_t stack_size, guard_size; /* as asked for */
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
