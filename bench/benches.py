@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-ALL = ["spawn", "threads", "single", "memory"]
+ALL = ["walk", "handler", "spawn", "threads", "greet", "single", "memory"]
 
 
 def main():
