@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """greet: what the host's thread waits when it greets a running agent or starts one; how long the agent lingers."""
 import os
-import struct
 import subprocess
 import time
 
@@ -12,10 +11,8 @@ TICKS = 40
 
 def ticks_of(path):
     """Microseconds of each of the first ticks."""
-    with open(path, "rb") as file:
-        bytes_ = file.read()
-    count = min(struct.unpack_from("Q", bytes_, 0)[0], TICKS)
-    return [ns / 1000 for ns in struct.unpack_from(f"{count}I", bytes_, 64)]
+    tap = m.Tap(path)
+    return [ns / 1000 for ns in tap.log(TICKS)]
 
 
 def one_host():

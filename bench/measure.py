@@ -5,9 +5,12 @@ A bench compares variants: `plain`, `plain again` (the same once more: what diff
 `deepprof`, and peers where they are installed. Variants take turns inside each round, each round in another order, so
 that whatever else the machine does falls on all of them alike."""
 import glob
+import mmap
 import os
 import random
 import shutil
+import signal
+import struct
 import sys
 import tempfile
 import time
@@ -19,6 +22,7 @@ AGENT = os.path.realpath(os.path.join(BUILD, "deepprof-agent"))
 TAP = os.path.join(BUILD, "bench", "libbench_tap.so")
 PROGRAMS = os.path.join(BUILD, "bench")
 IS_SHORT = os.environ.get("BENCH_SHORT") == "1"
+CONTROL = signal.SIGRTMIN + 9  # the tap listens
 SCRATCH = tempfile.mkdtemp(prefix="deepprof-bench-")
 
 
@@ -154,6 +158,40 @@ def memory_of(pid):
 def peak_of(pid):
     with open(f"/proc/{pid}/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+
+# ---- the tap ----
+
+class Tap:
+    """The tap's memory (tick_tap.h), by the file that BENCH_TAP names."""
+
+    def __init__(self, path):
+        with open(path, "r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), 0)
+
+    def _word(self, number):
+        return struct.unpack_from("Q", self.memory, 8 * number)[0]
+
+    def cycles_per_ns(self):
+        return struct.unpack_from("d", self.memory, 24)[0]
+
+    def ticks(self):
+        return self._word(0)
+
+    def handler_ns(self):
+        return self._word(1) / self.cycles_per_ns()
+
+    def log(self, most=65536):
+        """ns of the first ticks."""
+        count = min(self.ticks(), most, 65536)
+        return [cycles / self.cycles_per_ns() for cycles in struct.unpack_from(f"{count}I", self.memory, 64)]
+
+    def set_hz(self, pid, hz):
+        """The rate of a process from now on; 0: none. Waits until it is done."""
+        struct.pack_into("QQ", self.memory, 32, hz, 1 << 63)
+        os.kill(pid, CONTROL)
+        while self._word(5) != hz:
+            time.sleep(0.0002)
 
 
 # ---- figures ----

@@ -36,7 +36,7 @@ static void on_tick(int signo, siginfo_t *info, void *context)
 	const uint64_t cycles = bench_cycles() - start;
 	const uint64_t number = __atomic_fetch_add(&tap->ticks, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&tap->cycles, cycles, __ATOMIC_RELAXED);
-	tap->log[number % BENCH_TAP_LOG] = (uint32_t)((double)cycles / tap->cycles_per_ns);
+	tap->log[number % BENCH_TAP_LOG] = (uint32_t)cycles;
 	last_info = *info;
 }
 
@@ -45,13 +45,18 @@ static void set_hz(uint64_t hz)
 {
 	enum { TIMERS_MOST = 64 };
 	const long period_ns = hz ? 1000000000 / (long)hz : 0;
-	const struct itimerspec times = {{0, period_ns}, {0, period_ns}};
-	const struct itimerval itimer = {{0, period_ns / 1000}, {0, period_ns / 1000}};
-	if (has_itimer)
-		setitimer(ITIMER_PROF, &itimer, NULL);
-	else
-		for (int timer = 0; timer < TIMERS_MOST; timer++)
+	static uint64_t random = 1;
+	/* The first tick anywhere in a period: a slice of less than one has its share of ticks, too. */
+	for (int timer = 0; timer < (has_itimer ? 1 : TIMERS_MOST); timer++) {
+		random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+		const long first_ns = period_ns ? 1000 + (long)((random >> 33) % (uint64_t)period_ns) : 0;
+		const struct itimerspec times = {{0, period_ns}, {0, first_ns}};
+		const struct itimerval itimer = {{0, period_ns / 1000}, {0, first_ns / 1000}};
+		if (has_itimer)
+			setitimer(ITIMER_PROF, &itimer, NULL);
+		else
 			DP_SYS4(SYS_timer_settime, timer, 0, &times, 0);
+	}
 	tap->set_hz = hz;
 }
 
@@ -99,28 +104,32 @@ static void *shared_memory(void)
 	return memory;
 }
 
-__attribute__((constructor)) static void stand_between(void)
+static void take_their_place(void)
 {
 	struct kernel_action action;
-	struct itimerval itimer;
-	struct sigaction for_restorer = {.sa_sigaction = on_control, .sa_flags = SA_SIGINFO | SA_RESTART};
-	const char *empty = getenv("BENCH_TAP_EMPTY");
-	tap = shared_memory();
-	if (tap == MAP_FAILED)
-		abort();
-	measure_cycles();
-	has_itimer = getitimer(ITIMER_PROF, &itimer) == 0 && (itimer.it_interval.tv_sec || itimer.it_interval.tv_usec);
-	sigaction(SIGRTMIN + 9, &for_restorer, NULL);
-	if (empty) {
-		start_empty_timer(strtoul(empty, NULL, 10));
-		return;
-	}
 	/* By the kernel's own interface: a profiler that hides its handler from sigaction() hides it from us too. */
 	if (DP_SYS4(SYS_rt_sigaction, SIGPROF, 0, &action, sizeof action.mask) != 0 || (uintptr_t)action.handler <= 1)
 		return;
 	their_handler = action.handler;
 	action.handler = on_tick;
 	DP_SYS4(SYS_rt_sigaction, SIGPROF, &action, 0, sizeof action.mask);
+}
+
+__attribute__((constructor)) static void stand_between(void)
+{
+	const struct sigaction control = {.sa_sigaction = on_control, .sa_flags = SA_SIGINFO | SA_RESTART};
+	const char *empty = getenv("BENCH_TAP_EMPTY");
+	struct itimerval itimer;
+	tap = shared_memory();
+	if (tap == MAP_FAILED)
+		abort();
+	has_itimer = getitimer(ITIMER_PROF, &itimer) == 0 && (itimer.it_interval.tv_sec || itimer.it_interval.tv_usec);
+	sigaction(SIGRTMIN + 9, &control, NULL);
+	if (empty)
+		start_empty_timer(strtoul(empty, NULL, 10));
+	else
+		take_their_place();
+	measure_cycles(); /* last: it takes longer than the first tick may wait */
 }
 
 __attribute__((visibility("default"))) const struct bench_tap_functions *bench_tap_functions(void);

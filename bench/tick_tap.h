@@ -21,7 +21,7 @@ struct bench_tap {
 	volatile uint64_t wanted_hz; /* of the next SIGRTMIN + 9 */
 	volatile uint64_t set_hz;    /* its answer */
 	uint64_t reserved[2];
-	volatile uint32_t log[BENCH_TAP_LOG]; /* ns of each tick, in the order of their ends, round and round */
+	volatile uint32_t log[BENCH_TAP_LOG]; /* cycles of each tick, in the order of their ends, round and round */
 };
 
 struct bench_tap_functions {
