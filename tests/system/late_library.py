@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A library that was opened after the last thing a hook could see is found all the same."""
 import os
