@@ -23,9 +23,6 @@
 #include <unistd.h>
 
 enum {
-	DRAIN_MS = 50,
-	FIRST_DRAIN_MS = 5,    /* while a host is young: its first samples carry whole stacks */
-	YOUNG_MS = 300,
 	SWEEP_MS = 1000,
 	DELIVER_MS = 5000, /* to deliver what is left when the last host is gone */
 	BACKLOG_MOST = 32 * 1024 * 1024,
@@ -121,6 +118,10 @@ static void drain(struct dp_process *process)
 		dp_ring_release(&view, waiting[i]);
 		at += waiting[i];
 	}
+	const uint64_t now = now_ms();
+	dp_pace_found(&process->pace, now, total, (uint64_t)lanes * DP_LANE_RING_SIZE);
+	if (region->module_log.head != region->module_log.tail || process->settings->verify)
+		dp_pace_hurry(&process->pace, now);
 	drain_module_log(process);
 	if (job)
 		dp_hands_give(with_losses(job, region));
@@ -213,6 +214,7 @@ static void greet(const struct dp_message *message, const char *secrets, size_t 
 	process->start_ns = region->start_ns;
 	process->image_start_ns = region->image_start_ns;
 	process->greeted_ms = now_ms();
+	dp_pace_init(&process->pace, process->greeted_ms);
 	pthread_mutex_init(&process->lock, NULL);
 	char text[DP_SETTINGS_SIZE];
 	uint32_t size = region->settings_size;
@@ -473,6 +475,8 @@ static void tend(struct dp_process *process, uint64_t now)
 	pthread_mutex_lock(&process->lock);
 	const uint32_t waiting = process->waiting_count;
 	pthread_mutex_unlock(&process->lock);
+	if (waiting)
+		dp_pace_hurry(&process->pace, now);
 	if (waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
 		dp_store_release(&process->region->tables_ready, ++process->ready_told);
 	sweep(process, now);
@@ -515,11 +519,12 @@ static int listen_at_rendezvous(const struct dp_agent_options *options)
 
 static int pause_ms(uint64_t now)
 {
-	int pause = DRAIN_MS;
-	for (struct dp_process *process = processes; process; process = process->next)
-		if (now - process->greeted_ms < YOUNG_MS)
-			pause = FIRST_DRAIN_MS;
-	return pause;
+	uint32_t least = DP_PACE_MOST_MS;
+	for (struct dp_process *process = processes; process; process = process->next) {
+		const uint32_t pause = dp_pace_pause(&process->pace, now);
+		least = pause < least ? pause : least;
+	}
+	return (int)least;
 }
 
 int dp_ears_run(const struct dp_agent_options *options)

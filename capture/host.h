@@ -99,6 +99,7 @@ struct dp_host {
 	uint32_t attempts, next_attempt_tick;
 	bool has_started; /* an agent, since the last region */
 	uint32_t greeted_tick, heartbeat_tick, heartbeat_seen;
+	uint64_t silent_since_ns; /* 0: its heart beats */
 	uint32_t modules_published;
 	uint32_t sweep_next, sweep_tick;
 	uint32_t map_generation;

@@ -17,6 +17,7 @@ enum {
 	START_TICK = 3,        /* greet from the first tick, start the agent from this one on */
 	ACK_TICKS = 100,       /* an agent that has not answered by then is none */
 	HEARTBEAT_TICKS = 400, /* nor one whose heart stood still so long */
+	SILENT_MS = 1000,      /* and then for this time too */
 	SWEEP_TICKS = 100,     /* between two looks for ended threads */
 	SWEEP_THREADS = 32,    /* looked at each time */
 	LANES_SHORT = 3,       /* ticks without a lane before more are made */
@@ -163,6 +164,7 @@ static void publish_region(uint8_t *piece)
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
 	dp_host.heartbeat_seen = 0;
+	dp_host.silent_since_ns = 0;
 }
 
 /* ---- the module log ---- */
@@ -262,6 +264,20 @@ static void find_agent(uint32_t tick, bool may_start)
 	back_off(tick);
 }
 
+/* Ticks alone do not tell: a hundred busy threads make thousands in the time that an agent sleeps. agent: its pid, or
+ * 0 where it has not told. */
+static bool is_silent(int32_t agent)
+{
+	struct timespec now = {0};
+	if (agent > 0 && DP_SYS2(SYS_kill, agent, 0) == -ESRCH)
+		return true;
+	DP_SYS2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (!dp_host.silent_since_ns)
+		dp_host.silent_since_ns = now_ns;
+	return now_ns - dp_host.silent_since_ns > (uint64_t)SILENT_MS * 1000000;
+}
+
 /* An agent that does not answer is gone: a new region for the next one, the old one is given up. Never unmapped:
  * another thread may be writing to it. */
 static bool has_lost_agent(struct dp_region *region, uint32_t tick)
@@ -273,11 +289,12 @@ static bool has_lost_agent(struct dp_region *region, uint32_t tick)
 	if (heartbeat != dp_host.heartbeat_seen) {
 		dp_host.heartbeat_seen = heartbeat;
 		dp_host.heartbeat_tick = tick;
+		dp_host.silent_since_ns = 0;
 		return false;
 	}
-	if (state == DP_AGENT_NONE)
-		return tick - dp_host.greeted_tick > ACK_TICKS;
-	return tick - dp_host.heartbeat_tick > HEARTBEAT_TICKS;
+	if (tick - dp_host.heartbeat_tick <= (state == DP_AGENT_NONE ? ACK_TICKS : HEARTBEAT_TICKS))
+		return false;
+	return is_silent(state == DP_AGENT_SERVING ? (int32_t)dp_load_relaxed(&region->agent_pid) : 0);
 }
 
 static void fetch_tables(struct dp_region *region, uint32_t ready)

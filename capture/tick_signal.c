@@ -13,21 +13,39 @@ _Alignas(4096) struct dp_owner_page dp_owner;
 
 /* ---- lanes ---- */
 
-static struct dp_lane *lease_lane(struct dp_thread *self)
+/* Is there room for a record of a stack of usual depth? */
+static bool is_roomy(const struct dp_lane *lane)
 {
-	const uint32_t count = dp_load_acquire(&dp_host.lane_count);
+	enum { USUAL = 4096 };
+	const struct dp_ring *ring = lane->view.ring;
+	return lane->view.size - (dp_load_relaxed(&ring->head) - dp_load_relaxed(&ring->tail)) >= USUAL;
+}
+
+/* The one it had last: its cache is warm. Another where that is leased or, with is_picky, full. */
+static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, bool is_picky)
+{
 	uint32_t number = self->last_lane < count ? self->last_lane : 0;
 	for (uint32_t tried = 0; tried < count; tried++) {
 		struct dp_lane *lane = dp_host.lanes[number];
 		uint32_t free = 0;
 		if (!dp_load_relaxed(&lane->is_leased) && dp_cas(&lane->is_leased, &free, 1)) {
-			self->last_lane = number;
-			return lane;
+			if (!is_picky || is_roomy(lane)) {
+				self->last_lane = number;
+				return lane;
+			}
+			dp_store_release(&lane->is_leased, 0);
 		}
 		if (++number == count)
 			number = 0;
 	}
 	return NULL;
+}
+
+static struct dp_lane *lease_lane(struct dp_thread *self)
+{
+	const uint32_t count = dp_load_acquire(&dp_host.lane_count);
+	struct dp_lane *lane = lease_one(self, count, true);
+	return lane ? lane : lease_one(self, count, false);
 }
 
 /* The map stays as it is while a lane names it; see publish_map() in tables_signal.c. */
