@@ -13,11 +13,14 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 enum {
 	START_TICK = 3,        /* greet from the first tick, start the agent from this one on */
 	ACK_TICKS = 100,       /* an agent that has not answered by then is none */
 	HEARTBEAT_TICKS = 400, /* nor one whose heart stood still so long */
-	SILENT_MS = 1000,      /* and then for this time too */
 	SWEEP_TICKS = 100,     /* between two looks for ended threads */
 	SWEEP_THREADS = 32,    /* looked at each time */
 	LANES_SHORT = 3,       /* ticks without a lane before more are made */
@@ -78,7 +81,7 @@ static struct dp_ring_view region_view(struct dp_region *region, uint8_t *piece,
 }
 
 /* Whole records, as many as there is room for; the rest is lost and counted. */
-static void move_records(const struct dp_ring_view *from, struct dp_region *region, uint8_t *piece)
+static void move_records(const struct dp_ring_view *from, struct dp_region *region, uint8_t *piece, uint32_t lanes)
 {
 	uint32_t waiting = dp_ring_waiting(from);
 	uint32_t lane = 0;
@@ -86,9 +89,9 @@ static void move_records(const struct dp_ring_view *from, struct dp_region *regi
 		struct dp_record record;
 		dp_ring_peek(from, 0, &record, sizeof record);
 		struct dp_ring_view to = region_view(region, piece, lane);
-		while (!dp_ring_has_room(&to, record.size_bytes) && ++lane < DP_LANES_FIRST_PIECE)
+		while (!dp_ring_has_room(&to, record.size_bytes) && ++lane < lanes)
 			to = region_view(region, piece, lane);
-		if (lane == DP_LANES_FIRST_PIECE) {
+		if (lane == lanes) {
 			dp_count_loss(DP_DROP_RING_FULL, record.weight_ns);
 			lane = 0;
 		} else {
@@ -101,6 +104,7 @@ static void move_records(const struct dp_ring_view *from, struct dp_region *regi
 	}
 }
 
+/* A lane that was in use with a region given up may have a tick asleep in it. */
 static struct dp_lane *new_lane(uint32_t number, struct dp_region *region, uint8_t *piece)
 {
 	struct dp_lane *lane = dp_host.lanes[number];
@@ -113,7 +117,10 @@ static struct dp_lane *new_lane(uint32_t number, struct dp_region *region, uint8
 		lane->number = number;
 		dp_host.lanes[number] = lane;
 	}
+	if (!lease_for_change(lane))
+		return NULL;
 	lane->view = region_view(region, piece, number);
+	dp_store_release(&lane->is_leased, 0);
 	return lane;
 }
 
@@ -129,7 +136,7 @@ static void list_threads(struct dp_region *region)
 }
 
 /* From now on ticks write where the agent reads. What was written before is moved. */
-static void publish_region(uint8_t *piece)
+static void publish_region(uint8_t *piece, uint32_t lanes)
 {
 	struct dp_region *region = (struct dp_region *)piece;
 	const uint32_t lanes_before = dp_load_relaxed(&dp_host.lane_count);
@@ -139,14 +146,14 @@ static void publish_region(uint8_t *piece)
 		leased[i] = lease_for_change(dp_host.lanes[i]);
 	dp_store_release(&dp_host.region, region);
 	uint32_t count = 0;
-	for (; count < DP_LANES_FIRST_PIECE; count++) {
+	for (; count < lanes; count++) {
 		if (count < lanes_before) {
 			struct dp_lane *lane = dp_host.lanes[count];
 			if (!leased[count])
 				break; /* a tick sleeps in it; this and the later lanes stay out */
 			if (lane->view.ring >= dp_host.early_rings &&
 			        lane->view.ring < dp_host.early_rings + DP_LANES_EARLY)
-				move_records(&lane->view, region, piece);
+				move_records(&lane->view, region, piece, lanes);
 			lane->view = region_view(region, piece, count);
 		} else if (!new_lane(count, region, piece)) {
 			break;
@@ -154,6 +161,9 @@ static void publish_region(uint8_t *piece)
 	}
 	/* A lane that could not be changed still writes to the old place: at least lane 0 must be right. */
 	dp_store_release(&dp_host.lane_count, count);
+	dp_store_relaxed(&dp_host.lanes_short, 0);
+	if (count >= DP_LANES_EARLY) /* nobody writes there any more */
+		DP_SYS3(SYS_madvise, dp_host.early_bytes, sizeof dp_host.early_bytes, MADV_DONTNEED);
 	for (uint32_t i = 0; i < lanes_before; i++)
 		if (leased[i])
 			dp_store_release(&dp_host.lanes[i]->is_leased, 0);
@@ -164,7 +174,6 @@ static void publish_region(uint8_t *piece)
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
 	dp_host.heartbeat_seen = 0;
-	dp_host.silent_since_ns = 0;
 }
 
 /* ---- the module log ---- */
@@ -248,7 +257,7 @@ static void find_agent(uint32_t tick, bool may_start)
 	}
 	struct dp_errand errand = {.kind = DP_ERRAND_GREET};
 	if (dp_helper_run(&errand) == 0) {
-		publish_region(errand.memory);
+		publish_region(errand.memory, errand.lanes);
 		dp_tell_modules((struct dp_region *)errand.memory);
 		dp_host.attempts = 0;
 		dp_host.has_started = false;
@@ -264,20 +273,6 @@ static void find_agent(uint32_t tick, bool may_start)
 	back_off(tick);
 }
 
-/* Ticks alone do not tell: a hundred busy threads make thousands in the time that an agent sleeps. agent: its pid, or
- * 0 where it has not told. */
-static bool is_silent(int32_t agent)
-{
-	struct timespec now = {0};
-	if (agent > 0 && DP_SYS2(SYS_kill, agent, 0) == -ESRCH)
-		return true;
-	DP_SYS2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-	const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	if (!dp_host.silent_since_ns)
-		dp_host.silent_since_ns = now_ns;
-	return now_ns - dp_host.silent_since_ns > (uint64_t)SILENT_MS * 1000000;
-}
-
 /* An agent that does not answer is gone: a new region for the next one, the old one is given up. Never unmapped:
  * another thread may be writing to it. */
 static bool has_lost_agent(struct dp_region *region, uint32_t tick)
@@ -289,12 +284,11 @@ static bool has_lost_agent(struct dp_region *region, uint32_t tick)
 	if (heartbeat != dp_host.heartbeat_seen) {
 		dp_host.heartbeat_seen = heartbeat;
 		dp_host.heartbeat_tick = tick;
-		dp_host.silent_since_ns = 0;
 		return false;
 	}
-	if (tick - dp_host.heartbeat_tick <= (state == DP_AGENT_NONE ? ACK_TICKS : HEARTBEAT_TICKS))
-		return false;
-	return is_silent(state == DP_AGENT_SERVING ? (int32_t)dp_load_relaxed(&region->agent_pid) : 0);
+	if (state == DP_AGENT_NONE)
+		return tick - dp_host.greeted_tick > ACK_TICKS;
+	return tick - dp_host.heartbeat_tick > HEARTBEAT_TICKS;
 }
 
 static void fetch_tables(struct dp_region *region, uint32_t ready)
@@ -309,22 +303,33 @@ static void fetch_tables(struct dp_region *region, uint32_t ready)
 	dp_map_rebuild();
 }
 
+static void make_lanes(struct dp_region *region, uint8_t *piece, uint32_t end)
+{
+	uint32_t count = dp_load_relaxed(&dp_host.lane_count);
+	while (count < end && new_lane(count, region, piece))
+		count++;
+	dp_store_relaxed(&region->lane_count, count);
+	dp_store_release(&dp_host.lane_count, count);
+}
+
+/* The rest of the first piece, for which there was no need before; then further pieces. */
 static void add_lanes(struct dp_region *region)
 {
 	const uint32_t first = dp_load_relaxed(&dp_host.lane_count);
 	const uint32_t piece_number = dp_lane_piece(first);
 	dp_store_relaxed(&dp_host.lanes_short, 0);
+	if (first < DP_LANES_FIRST_PIECE) {
+		const uint32_t from = dp_lane_offset(first);
+		const long error = DP_SYS3(SYS_madvise, (uint8_t *)region + from, DP_PIECE_SIZE - from, MADV_POPULATE_WRITE);
+		if (!error || error == -EINVAL) /* before Linux 5.14 it is all there */
+			make_lanes(region, (uint8_t *)region, DP_LANES_FIRST_PIECE);
+		return;
+	}
 	if (first + DP_LANES_MORE_PIECE > DP_LANE_MAX || dp_lane_piece(first - 1) == piece_number || !may_clone())
 		return;
 	struct dp_errand errand = {.kind = DP_ERRAND_PIECE, .piece = piece_number};
-	if (dp_helper_run(&errand) != 0)
-		return;
-	uint32_t count = first;
-	for (; count < first + DP_LANES_MORE_PIECE; count++)
-		if (!new_lane(count, region, errand.memory))
-			break;
-	dp_store_relaxed(&region->lane_count, count);
-	dp_store_release(&dp_host.lane_count, count);
+	if (dp_helper_run(&errand) == 0)
+		make_lanes(region, errand.memory, first + DP_LANES_MORE_PIECE);
 }
 
 /* Threads that the agent found without a timer: created before us, or by a raw clone. */

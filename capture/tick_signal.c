@@ -2,6 +2,7 @@
  * One tick: see where the thread is, write it down, leave no trace. No system call unless the thread stands on a
  * stack that we do not know. */
 #include "capture/host.h"
+#include "capture/module.h"
 #include "capture/registers.h"
 
 #include "base/syscall.h"
@@ -43,9 +44,33 @@ static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, bool is
 
 static struct dp_lane *lease_lane(struct dp_thread *self)
 {
-	const uint32_t count = dp_load_acquire(&dp_host.lane_count);
+	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
 	struct dp_lane *lane = lease_one(self, count, true);
-	return lane ? lane : lease_one(self, count, false);
+	if (!lane)
+		lane = lease_one(self, count, false);
+	/* Threads in each other's way: while more lanes cost no more than their memory, before a tick finds none. */
+	if (count < DP_LANES_FIRST_PIECE && last < count && self->last_lane != last)
+		dp_add_relaxed(&dp_host.lanes_short, 1);
+	return lane;
+}
+
+/* The rest of the tick will touch these, and by now the program has driven them out of the processor's caches: they are
+ * fetched while the walk waits for its own. */
+static void fetch_ahead(const struct dp_thread *self, const struct dp_lane *lane, const struct dp_region *region)
+{
+	enum { LINE = 64, USUAL = 6 * LINE };
+	const struct dp_ring_view *ring = &lane->view;
+	const uint32_t at = dp_load_relaxed(&ring->ring->head) & (ring->size - 1);
+	for (uint32_t i = 0; i < USUAL; i += LINE) {
+		__builtin_prefetch(&ring->bytes[(at + i) & (ring->size - 1)], 1);
+		__builtin_prefetch((const char *)lane->frames + i, 1);
+	}
+	if (region) {
+		__builtin_prefetch(&region->generation, 1);
+		__builtin_prefetch(&region->agent_state);
+		__builtin_prefetch(&region->threads[self->number % DP_THREAD_MAX], 1);
+	}
+	__builtin_prefetch(&dp_module_generation);
 }
 
 /* The map stays as it is while a lane names it; see publish_map() in tables_signal.c. */
@@ -253,6 +278,7 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	struct dp_region *region = dp_load_relaxed(&dp_host.region);
 	bool is_foreign;
 
+	fetch_ahead(self, lane, region);
 	dp_zero(record, sizeof *record);
 	record->tid = (uint32_t)self->tid;
 	record->weight_ns = weight_ns;
