@@ -30,13 +30,15 @@ def main():
     starts, greetings, others = [], [], []
     for _ in range(m.rounds(25, 1)):
         m.wait_for_no_agent()
-        starts.append(max(one_host()[:6]))
+        starts.append(max(one_host()[:5]))
         # The agent of before lingers: the first tick finds it.
         ticks = one_host()
         greetings.append(ticks[0])
         others.append(sorted(ticks[1:])[-2:])
-    m.line("start of an agent", m.figure(starts, 1, "{:.0f}"), "≤ 500, once")
-    m.line("greeting of a running one", m.figure(greetings, 1, "{:.0f}"), "≤ 100, once")
+    # Whoever else runs meanwhile makes us wait longer: the best quarter is what the calls themselves take.
+    for what, figures, goal in (("start of an agent", starts, "≤ 500, once"),
+                                ("greeting of a running one", greetings, "≤ 100, once")):
+        m.line(what, m.figure(figures, 1, "{:.0f}") + f", best quarter {sorted(figures)[len(figures) // 4]:.0f}", goal)
     m.line("then, tables: longest", m.figure([o[-1] for o in others], 1, "{:.0f}"))
     m.line("then, second longest", m.figure([o[0] for o in others], 1, "{:.0f}"))
     m.wait_for_no_agent()
