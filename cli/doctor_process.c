@@ -1,0 +1,2 @@
+#include "cli/doctor.h"
+void dp_examine_process(struct dp_patient *patient){(void)patient;}
