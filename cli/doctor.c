@@ -80,16 +80,17 @@ static int examine(pid_t pid, char **command)
 	static struct dp_patient patient;
 	patient = (struct dp_patient){.pid = pid, .environment = environ, .directory = ".", .root = ""};
 	dp_installation_find(&patient.files);
-	if (pid)
-		dp_examine_process(&patient);
-	else if (command)
-		dp_examine_command(&patient, command);
-	if (patient.environment)
-		dp_examine_settings(&patient);
-	dp_examine_limits(&patient);
-	dp_examine_machine(&patient);
-	dp_examine_installation(&patient);
-	dp_examine_trial(&patient);
+	const bool is_open = pid      ? dp_examine_process(&patient)
+	                     : command ? dp_examine_command(&patient, command)
+	                               : true;
+	if (is_open) {
+		if (patient.environment)
+			dp_examine_settings(&patient);
+		dp_examine_limits(&patient);
+		dp_examine_machine(&patient);
+		dp_examine_installation(&patient);
+		dp_examine_trial(&patient);
+	}
 	return conclude(&patient, command != NULL);
 }
 

@@ -46,10 +46,11 @@ void dp_examine_settings(struct dp_patient *patient);
 void dp_examine_installation(const struct dp_patient *patient);
 void dp_examine_trial(const struct dp_patient *patient);
 int dp_trial_program(void); /* the program: uses CPU time for a moment; its exit status */
+/* The next three: false where there is nothing that could be preloaded into, so that nothing else matters. */
 /* doctor_command.c: finds the command as a shell would, through #! lines, and examines its program. */
-void dp_examine_command(const struct dp_patient *patient, char **command);
+bool dp_examine_command(const struct dp_patient *patient, char **command);
 /* doctor_process.c: a running process. */
-void dp_examine_process(struct dp_patient *patient);
+bool dp_examine_process(struct dp_patient *patient);
 
 /* doctor_program.c: one ELF program. */
 struct dp_subject {
@@ -58,7 +59,7 @@ struct dp_subject {
 	char **arguments;   /* the command line, NULL at the end */
 	bool is_running;    /* too late for whatever must be said before the start */
 };
-void dp_examine_program(const struct dp_patient *patient, const struct dp_subject *subject);
+bool dp_examine_program(const struct dp_patient *patient, const struct dp_subject *subject);
 /* doctor_names.c: will its functions have names and its stacks an end? */
 void dp_examine_names(const struct dp_patient *patient, const struct dp_subject *subject);
 
