@@ -71,7 +71,10 @@ static int conclude(const struct dp_patient *patient, bool has_subject)
 	static const char *const process[] = {
 	        "it is profiled fully", "it is profiled, with less than it could be", "it is not profiled"};
 	const char *const *words = patient->pid ? process : has_subject ? command : machine;
-	dp_finding(worst, "result", "%s", words[worst]);
+	if (patient->is_hidden && worst == DP_LESS)
+		dp_finding(worst, "result", "whether it is profiled cannot be seen by this user");
+	else
+		dp_finding(worst, "result", "%s", words[worst]);
 	return worst == DP_FINE ? 0 : 1;
 }
 
@@ -80,6 +83,7 @@ static int examine(pid_t pid, char **command)
 	static struct dp_patient patient;
 	patient = (struct dp_patient){.pid = pid, .environment = environ, .directory = ".", .root = ""};
 	dp_installation_find(&patient.files);
+	dp_settings_init(&patient.settings);
 	const bool is_open = pid      ? dp_examine_process(&patient)
 	                     : command ? dp_examine_command(&patient, command)
 	                               : true;

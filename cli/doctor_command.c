@@ -89,8 +89,11 @@ static bool is_shell_text(const char *path, const struct dp_program *program)
 static bool find_interpreter(const char *script, const char *interpreter, char *found, size_t size)
 {
 	if (!*interpreter) {
-		dp_finding(DP_NOT, "script", "%s: its #! line names no program, or one of too long a name", script);
-		return false;
+		dp_finding(DP_LESS, "script", "%s: its #! line names no program, or one of too long a name, so /bin/sh runs it; "
+		                              "correct the line",
+		        script);
+		snprintf(found, size, "/bin/sh");
+		return true;
 	}
 	const int error = find_in_path(interpreter, found, size);
 	if (error || access(found, F_OK) != 0) {

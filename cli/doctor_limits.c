@@ -7,12 +7,10 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -24,18 +22,30 @@ enum {
 
 /* ---- resource limits ---- */
 
-static struct rlimit limit_of(pid_t pid, int which)
+struct limit {
+	uint64_t soft, hard; /* UINT64_MAX: none */
+};
+
+/* Of /proc/PID/limits, which everyone may read. name: as it stands there. */
+static struct limit limit_of(const char *limits, const char *name)
 {
-	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-	prlimit(pid, which, NULL, &limit);
+	struct limit limit = {UINT64_MAX, UINT64_MAX};
+	const char *line = strstr(limits, name);
+	char soft[24], hard[24];
+	if (!line || sscanf(line + strlen(name), "%23s %23s", soft, hard) != 2)
+		return limit;
+	if (isdigit((unsigned char)*soft))
+		limit.soft = strtoull(soft, NULL, 10);
+	if (isdigit((unsigned char)*hard))
+		limit.hard = strtoull(hard, NULL, 10);
 	return limit;
 }
 
 /* The library raises soft limits for its helper and the agent; the hard one stands. */
-static void examine_sizes(pid_t pid)
+static void examine_sizes(const char *limits)
 {
-	const rlim_t file = limit_of(pid, RLIMIT_FSIZE).rlim_max, space = limit_of(pid, RLIMIT_AS).rlim_max;
-	const rlim_t data = limit_of(pid, RLIMIT_DATA).rlim_max, files = limit_of(pid, RLIMIT_NOFILE).rlim_max;
+	const uint64_t file = limit_of(limits, "Max file size").hard, files = limit_of(limits, "Max open files").hard;
+	const uint64_t space = limit_of(limits, "Max address space").hard, data = limit_of(limits, "Max data size").hard;
 	if (file < DP_PIECE_SIZE)
 		dp_finding(DP_NOT, "limits",
 		        "RLIMIT_FSIZE is %llu bytes and a piece of shared memory needs %d: raise it (ulimit -Hf)",
@@ -92,13 +102,13 @@ static unsigned long tasks_of(uid_t uid)
 	return count;
 }
 
-static void examine_tasks(pid_t pid, const char *status)
+static void examine_tasks(const char *limits, const char *status)
 {
 	enum { CAP_SYS_ADMIN = 21, CAP_SYS_RESOURCE = 24 };
-	const rlim_t most = limit_of(pid, RLIMIT_NPROC).rlim_cur;
+	const uint64_t most = limit_of(limits, "Max processes").soft;
 	const uid_t uid = (uid_t)strtoul(dp_proc_field(status, "Uid"), NULL, 10);
 	const uint64_t capabilities = strtoull(dp_proc_field(status, "CapEff"), NULL, 16);
-	if (most == RLIM_INFINITY || !uid || capabilities & (1 << CAP_SYS_ADMIN | 1 << CAP_SYS_RESOURCE))
+	if (most == UINT64_MAX || !uid || capabilities & (1 << CAP_SYS_ADMIN | 1 << CAP_SYS_RESOURCE))
 		return;
 	const unsigned long used = tasks_of(uid);
 	if (used + TASKS > most)
@@ -217,11 +227,15 @@ static void examine_place(pid_t pid, const char *status)
 void dp_examine_limits(const struct dp_patient *patient)
 {
 	char *status = dp_proc_read(patient->pid, "status", NULL);
+	char *limits = dp_proc_read(patient->pid, "limits", NULL);
+	if (status && limits) {
+		examine_sizes(limits);
+		examine_tasks(limits, status);
+	}
+	free(limits);
 	if (!status)
 		return;
-	examine_sizes(patient->pid);
 	examine_timers(patient->pid, status);
-	examine_tasks(patient->pid, status);
 	examine_cgroup(patient->pid);
 	examine_seccomp(patient->pid, status);
 	examine_place(patient->pid, status);

@@ -227,7 +227,7 @@ static void examine_company(const struct process *process)
 			                                 "cost",
 			        profilers[i].file, profilers[i].title);
 	const uint64_t caught = strtoull(dp_proc_field(process->status, "SigCgt"), NULL, 16);
-	if (!process->is_loaded && caught >> (SIGPROF - 1) & 1)
+	if (process->maps && !process->is_loaded && caught >> (SIGPROF - 1) & 1)
 		dp_finding(DP_FINE, "SIGPROF", "it has a handler of its own (a profiler's?): under libdeepprof.so it keeps the signals "
 		                               "that are its own");
 }
@@ -299,6 +299,7 @@ bool dp_examine_process(struct dp_patient *patient)
 	process.maps = dp_proc_read(process.pid, "maps", NULL);
 	process.has_program = dp_proc_link(process.pid, "exe", process.program, sizeof process.program);
 	process.is_loaded = process.maps && has_mapped(process.maps, "libdeepprof.so");
+	patient->is_hidden = !process.maps;
 	say_owner(&process);
 	if (process.is_loaded)
 		examine_loaded(&process);

@@ -55,14 +55,15 @@ static void examine_foreign(const struct dp_subject *subject)
 		dp_finding(DP_NOT, "program", "%s is a damaged ELF file; build or install it again", subject->shown);
 }
 
-/* Are there segments to load, and are they within the file? */
+/* Are there segments to load, and are they within the file? An object file has none. */
 static bool is_whole(const char *path)
 {
 	struct dp_elf_file file;
 	Elf64_Phdr segment;
-	bool has_code = false, is_cut = false;
+	bool is_cut = false;
 	if (dp_elf_open(&file, path) != 0)
 		return false;
+	bool has_code = file.header.e_type == ET_REL;
 	for (size_t i = 0; dp_elf_segment(&file, i, &segment); i++) {
 		has_code |= segment.p_type == PT_LOAD && segment.p_flags & PF_X;
 		is_cut |= segment.p_type == PT_LOAD &&

@@ -113,17 +113,20 @@ static void examine_output(const struct dp_patient *patient)
 	char *slash = strrchr(path, '/');
 	if (slash)
 		slash[slash == path] = 0;
-	place(patient, slash ? path : ".", folder, sizeof folder);
-	if (strchr(slash ? path : "", '%'))
+	else
+		strcpy(path, ".");
+	if (strchr(path, '%'))
 		return; /* known only when it is written */
+	place(patient, path, folder, sizeof folder);
+	const char *shown = strcmp(path, ".") != 0 ? path : "the working directory";
 	if (access(folder, F_OK) != 0)
-		dp_finding(DP_NOT, "output", "the folder %s: %s; make it, or name another one in DEEPPROF_OUTPUT", path,
+		dp_finding(DP_NOT, "output", "the folder %s: %s; make it, or name another one in DEEPPROF_OUTPUT", shown,
 		        strerror(errno));
 	else if (access(folder, W_OK | X_OK) != 0)
 		dp_finding(DP_NOT, "output", "nothing may be written to %s: %s; name another place in DEEPPROF_OUTPUT",
-		        slash ? path : "the working directory", strerror(errno));
+		        shown, strerror(errno));
 	else
-		dp_finding(DP_FINE, "output", "%s may be written to", slash && *settings->output ? path : "the working directory");
+		dp_finding(DP_FINE, "output", "%s may be written to", shown);
 }
 
 /* ---- servers ---- */
