@@ -61,20 +61,22 @@ static pid_t read_pid(const char *text)
 	return !errno && isdigit((unsigned char)*text) && !*end && pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
-static int conclude(const struct dp_patient *patient, bool has_subject)
+static int conclude(const struct dp_patient *patient, bool has_command)
 {
-	static const char *const machine[] = {
-	        "programs are profiled fully here", "programs are profiled here, with less than they could be",
-	        "programs cannot be profiled here"};
-	static const char *const command[] = {
-	        "it would be profiled fully", "it would be profiled, with less than it could be", "it would not be profiled"};
-	static const char *const process[] = {
-	        "it is profiled fully", "it is profiled, with less than it could be", "it is not profiled"};
-	const char *const *words = patient->pid ? process : has_subject ? command : machine;
-	if (patient->is_hidden && worst == DP_LESS)
+	if (worst == DP_NOT)
+		dp_finding(worst, "result", "no profile %s: the lines with \"no\" say why",
+		        patient->pid ? "comes of it" : "would come");
+	else if (worst == DP_LESS && patient->is_hidden)
 		dp_finding(worst, "result", "whether it is profiled cannot be seen by this user");
+	else if (worst == DP_LESS)
+		dp_finding(worst, "result", "profiles %s, with less than could be: the lines with \"warn\" say what",
+		        patient->pid ? "come" : "would come");
 	else
-		dp_finding(worst, "result", "%s", words[worst]);
+		dp_finding(worst, "result", "%s profiled fully%s",
+		        patient->pid  ? "it is"
+		        : has_command ? "it would be"
+		                      : "programs are",
+		        patient->pid || has_command ? "" : " here");
 	return worst == DP_FINE ? 0 : 1;
 }
 
@@ -91,9 +93,9 @@ static int examine(pid_t pid, char **command)
 		if (patient.environment)
 			dp_examine_settings(&patient);
 		dp_examine_limits(&patient);
-		dp_examine_machine(&patient);
 		dp_examine_installation(&patient);
-		dp_examine_trial(&patient);
+		if (dp_examine_machine(&patient))
+			dp_examine_trial(&patient);
 	}
 	return conclude(&patient, command != NULL);
 }

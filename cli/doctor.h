@@ -37,8 +37,8 @@ void dp_finding(enum dp_standing standing, const char *subject, const char *form
 
 /* ---- examinations ---- */
 
-/* doctor_machine.c: the kernel's services, each tried for real in a child of ours. */
-void dp_examine_machine(const struct dp_patient *patient);
+/* doctor_machine.c: the kernel's services, each tried for real in a child of ours. False: there can be no child. */
+bool dp_examine_machine(const struct dp_patient *patient);
 /* doctor_limits.c: limits, cgroup, filters; of the process, or of this one, which a command would inherit. */
 void dp_examine_limits(const struct dp_patient *patient);
 /* doctor_settings.c: reads the settings as the library would, then looks at the files and servers they name. */

@@ -255,26 +255,40 @@ static int hidepid(void)
 
 static void examine_proc(void)
 {
-	char name[DP_RENDEZVOUS_SIZE], mine[64], next[64];
-	if (!dp_rendezvous_name(name, "")) {
-		dp_finding(DP_NOT, "/proc", "/proc/self/ns cannot be read, so host and agent cannot find each other; mount "
-		                            "proc on /proc");
-		return;
-	}
-	if (!dp_proc_link(0, "ns/pid", mine, sizeof mine) || !dp_proc_link(0, "ns/pid_for_children", next, sizeof next) ||
-	        strcmp(mine, next) != 0) {
-		dp_finding(DP_NOT, "/proc", "the next child would be the init of another pid name space, which ours must not "
-		                            "be; start the program in a child, as unshare --fork does");
-		return;
-	}
+	char name[DP_RENDEZVOUS_SIZE];
 	const int hidden = hidepid();
-	if (hidden > 0)
+	if (!dp_rendezvous_name(name, ""))
+		dp_finding(DP_NOT, "/proc", "/proc/self/ns cannot be read, so host and agent cannot find each other; mount proc on "
+		                            "/proc");
+	else if (hidden > 0)
 		dp_finding(DP_FINE, "/proc",
 		        "mounted with hidepid=%d: enough for programs that their user may look into (for others, threads that "
 		        "are older than the library may stay unseen)",
 		        hidden);
 	else
 		dp_finding(DP_FINE, "/proc", "mounted");
+}
+
+/* ---- children ---- */
+
+static void do_nothing(struct probe *probe)
+{
+	(void)probe;
+}
+
+/* Asked before there is a child: the first one in a new pid name space is its init, and the last when it ends. */
+static bool examine_children(void)
+{
+	char mine[64], next[64];
+	if (dp_proc_link(0, "ns/pid", mine, sizeof mine) && dp_proc_link(0, "ns/pid_for_children", next, sizeof next) &&
+	        strcmp(mine, next) != 0) {
+		dp_finding(DP_NOT, "children", "the next child would be the init of another pid name space, which ours must not "
+		                               "be; start the program in a child, as unshare --fork does");
+		return false;
+	}
+	const struct probe probe = try(do_nothing);
+	return !report_failure(&probe, "children", "no process can be started", "raise RLIMIT_NPROC (ulimit -u) or the cgroup's "
+	                                                                        "pids.max");
 }
 
 static void examine_overcommit(void)
@@ -314,12 +328,15 @@ static void examine_kernel(void)
 		dp_finding(DP_FINE, "kernel", "Linux %s on %s", system.release, machine);
 }
 
-void dp_examine_machine(const struct dp_patient *patient)
+bool dp_examine_machine(const struct dp_patient *patient)
 {
 	examine_kernel();
-	examine_timer();
 	examine_rate(patient);
-	examine_services();
 	examine_proc();
 	examine_overcommit();
+	if (!examine_children())
+		return false;
+	examine_timer();
+	examine_services();
+	return true;
 }

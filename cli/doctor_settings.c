@@ -73,7 +73,7 @@ static void read_settings(struct dp_patient *patient)
 	dp_settings_read_environment(settings, patient->environment, &listener);
 	const bool is_enabled = dp_settings_is_enabled(settings);
 	for (unsigned i = 0; i < complaints.count; i++)
-		dp_finding(is_enabled ? DP_LESS : DP_NOT, "settings", "%s", complaints.lines[i]);
+		dp_finding(strstr(complaints.lines[i], "unprofiled") ? DP_NOT : DP_LESS, "settings", "%s", complaints.lines[i]);
 	if (!is_enabled && !settings->enabled)
 		dp_finding(DP_NOT, "settings", "enabled is false: set DEEPPROF_ENABLED=true, or unset what switches it off");
 	else if (!is_enabled && !complaints.count)
@@ -157,8 +157,10 @@ static void on_answer(void *context, const struct dp_http_answer *got)
 		answer->verdict = question->address->kind->judge(got);
 	if (!dp_server_address_is_secret(question->options, text))
 		snprintf(answer->text, sizeof answer->text, "%s", text);
-	/* A request without a profile is refused as such only by a server that takes the ones with. */
-	if (got->outcome == DP_HTTP_ANSWERED && got->status == 400 && strstr(got->body, "no profiles received"))
+	/* "Invalid argument", in the words of Connect or of gRPC: such a server refuses a request because no profile is
+	 * in it, and only after it has accepted who asks. */
+	if (got->outcome == DP_HTTP_ANSWERED && got->status == 400 &&
+	        (strstr(got->body, "\"code\":\"invalid_argument\"") || strstr(got->body, "\"code\":3")))
 		answer->verdict = DP_DELIVERED;
 }
 
@@ -189,33 +191,34 @@ static void ask(struct dp_http *http, struct question *question)
 		dp_http_cancel(request);
 }
 
-static void tell_answer(const struct question *question)
+/* bad: how a server that takes nothing stands. */
+static void tell_answer(const struct question *question, enum dp_standing bad)
 {
 	const struct answer *answer = &question->answer;
 	const char *shown = question->address->shown, *title = question->address->kind->title;
 	const char *colon = *answer->text ? ": " : "";
-	if (!answer->is_there)
-		dp_finding(DP_NOT, "server", "%s: no answer in %d s; is this the right host and port, and what is between?",
-		        shown, ANSWER_MS / 1000);
+	if (!answer->is_there || answer->outcome == DP_HTTP_BROKEN)
+		dp_finding(bad, "server", "%s takes the connection but does not answer%s%s; is it %s, and what is between?", shown,
+		        colon, answer->text, title);
 	else if (answer->outcome == DP_HTTP_UNTRUSTED)
-		dp_finding(DP_NOT, "server", "%s: TLS fails%s%s; name the authority's PEM file in DEEPPROF_CA", shown, colon,
-		        answer->text);
+		dp_finding(bad, "server", "%s: TLS fails%s%s; if it is https at all, name its authority's PEM file in DEEPPROF_CA",
+		        shown, colon, answer->text);
 	else if (answer->outcome == DP_HTTP_UNREACHABLE)
-		dp_finding(DP_NOT, "server", "%s cannot be reached%s%s; is the server up, and host and port right?", shown, colon,
+		dp_finding(bad, "server", "%s cannot be reached%s%s; is the server up, and host and port right?", shown, colon,
 		        answer->text);
-	else if (answer->outcome != DP_HTTP_ANSWERED)
-		dp_finding(DP_NOT, "server", "%s: what answers there is no %s%s%s; is the port right, and http or https?", shown,
-		        title, colon, answer->text);
+	else if (answer->outcome == DP_HTTP_GARBAGE)
+		dp_finding(bad, "server", "%s: what answers there is no %s%s%s; is the port right, and http or https?", shown, title,
+		        colon, answer->text);
 	else if (answer->verdict == DP_DELIVERED)
 		dp_finding(DP_FINE, "server", "%s answers as %s does", shown, title);
 	else if (answer->status == 401 || answer->status == 403)
-		dp_finding(DP_NOT, "server", "%s answers %ld%s%s; set DEEPPROF_AUTH (and DEEPPROF_TENANT) to what it asks for",
-		        shown, answer->status, colon, answer->text);
+		dp_finding(bad, "server", "%s answers %ld%s%s; set DEEPPROF_AUTH (and DEEPPROF_TENANT) to what it asks for", shown,
+		        answer->status, colon, answer->text);
 	else if (answer->verdict == DP_BUSY || answer->verdict == DP_LIMITED)
 		dp_finding(DP_LESS, "server", "%s answers %ld%s%s; the agent will try again", shown, answer->status, colon,
 		        answer->text);
 	else
-		dp_finding(DP_NOT, "server", "%s answers %ld%s%s, not as %s does; is it the right server, port and path?", shown,
+		dp_finding(bad, "server", "%s answers %ld%s%s, not as %s does; is it the right server, port and path?", shown,
 		        answer->status, colon, answer->text, title);
 }
 
@@ -229,17 +232,18 @@ static void join_lines(const char *list, char *text)
 	}
 }
 
-static void examine_server(struct dp_http *http, const struct dp_push_options *options, const char *url, size_t size)
+static void examine_server(struct dp_http *http, const struct dp_push_options *options, const char *url, size_t size,
+        enum dp_standing bad)
 {
 	struct dp_server_address address;
 	const char *wrong = dp_server_address_init(&address, options, url, size);
 	if (wrong) {
-		dp_finding(DP_NOT, "server", "%s", wrong);
+		dp_finding(bad, "server", "%s", wrong);
 		return;
 	}
 	struct question question = {.address = &address, .options = options};
 	ask(http, &question);
-	tell_answer(&question);
+	tell_answer(&question, bad);
 	dp_server_address_fini(&address);
 }
 
@@ -274,9 +278,11 @@ static void examine_servers(const struct dp_settings *settings)
 		dp_finding(DP_NOT, "server", "%s", wrong ? wrong : message);
 		return;
 	}
+	/* One of several ways out. */
+	const enum dp_standing bad = *settings->output || strchr(settings->server, ' ') ? DP_LESS : DP_NOT;
 	for (const char *url = settings->server; *url; url += strspn(url, " ")) {
 		const size_t size = strcspn(url, " ");
-		examine_server(http, &options, url, size);
+		examine_server(http, &options, url, size, bad);
 		url += size;
 	}
 	dp_http_free(http);

@@ -36,8 +36,7 @@ void dp_examine_installation(const struct dp_patient *patient)
 {
 	const struct dp_installation *files = &patient->files;
 	if (!*files->library) {
-		dp_finding(DP_NOT, "files", "libdeepprof.so is not beside the command in %s nor in ../lib of it: install deepprof "
-		                            "whole",
+		dp_finding(DP_NOT, "files", "libdeepprof.so is not beside %s nor in ../lib of it: install deepprof whole",
 		        files->command);
 		return;
 	}
@@ -87,7 +86,7 @@ static void become_trial(const struct dp_patient *patient, const char *profile)
 	clear_settings();
 	setenv("LD_PRELOAD", patient->files.library, 1);
 	setenv("DEEPPROF_OUTPUT", profile, 1);
-	execl("/proc/self/exe", "deepprof", "doctor", "--trial", (char *)NULL);
+	execl(patient->files.command, "deepprof", "doctor", "--trial", (char *)NULL);
 	_exit(127);
 }
 

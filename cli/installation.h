@@ -6,7 +6,7 @@
 #include <limits.h>
 
 struct dp_installation {
-	char command[PATH_MAX]; /* the folder of the command itself */
+	char command[PATH_MAX]; /* the command itself */
 	char library[PATH_MAX], agent[PATH_MAX];
 };
 

@@ -388,8 +388,7 @@ int dp_cli_run(int argc, char **argv)
 	}
 	if (dp_installation_find(&run.files) != 0) {
 		fprintf(stderr,
-		        "deepprof: libdeepprof.so and deepprof-agent were not found beside the command in %s or in "
-		        "../lib of it\n",
+		        "deepprof: libdeepprof.so and deepprof-agent were not found beside %s or in ../lib of it\n",
 		        run.files.command);
 		return 1;
 	}
