@@ -67,7 +67,7 @@ static int conclude(const struct dp_patient *patient, bool has_command)
 		dp_finding(worst, "result", "no profile %s: the lines with \"no\" say why",
 		        patient->pid ? "comes of it" : "would come");
 	else if (worst == DP_LESS && patient->is_hidden)
-		dp_finding(worst, "result", "whether it is profiled cannot be seen by this user");
+		dp_finding(worst, "result", "%s cannot be seen by this user", patient->pid ? "whether it is profiled" : "what it is");
 	else if (worst == DP_LESS)
 		dp_finding(worst, "result", "profiles %s, with less than could be: the lines with \"warn\" say what",
 		        patient->pid ? "come" : "would come");

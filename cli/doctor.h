@@ -23,7 +23,7 @@ enum dp_standing {
 
 struct dp_patient {
 	pid_t pid;             /* 0: no process */
-	bool is_hidden;        /* whether it is profiled cannot be seen */
+	bool is_hidden;        /* what it is, or whether it is profiled, cannot be seen by this user */
 	char **environment;    /* its own, or the one that it would be given; NULL: not to be read */
 	const char *directory; /* where its relative paths begin: "/proc/PID/cwd", or "." */
 	const char *root;      /* "/proc/PID/root", or "" where it is our own */
@@ -49,7 +49,7 @@ void dp_examine_trial(const struct dp_patient *patient);
 int dp_trial_program(void); /* the program: uses CPU time for a moment; its exit status */
 /* The next three: false where there is nothing that could be preloaded into, so that nothing else matters. */
 /* doctor_command.c: finds the command as a shell would, through #! lines, and examines its program. */
-bool dp_examine_command(const struct dp_patient *patient, char **command);
+bool dp_examine_command(struct dp_patient *patient, char **command);
 /* doctor_process.c: a running process. */
 bool dp_examine_process(struct dp_patient *patient);
 

@@ -66,14 +66,10 @@ static bool may_be_run(const char *path)
 }
 
 /* Neither ELF nor #!: execvp() gives it to /bin/sh, as shells do. */
-static bool is_shell_text(const char *path, const struct dp_program *program)
+static bool is_shell_text(const char *path)
 {
 	char start[256];
 	const size_t size = read_start(path, start, sizeof start);
-	if (!program->is_readable) {
-		dp_finding(DP_LESS, "command", "%s may be executed but not read: what it is cannot be told; ask as root", path);
-		return false;
-	}
 	if (!size) {
 		dp_finding(DP_NOT, "command", "%s is empty: there is nothing to run", path);
 		return false;
@@ -105,7 +101,7 @@ static bool find_interpreter(const char *script, const char *interpreter, char *
 	return true;
 }
 
-bool dp_examine_command(const struct dp_patient *patient, char **command)
+bool dp_examine_command(struct dp_patient *patient, char **command)
 {
 	char path[PATH_MAX], next[PATH_MAX];
 	struct dp_program program;
@@ -128,7 +124,13 @@ bool dp_examine_command(const struct dp_patient *patient, char **command)
 			return false;
 		}
 		if (program.kind == DP_PROGRAM_OTHER) {
-			if (!is_shell_text(path, &program))
+			patient->is_hidden = !program.is_readable;
+			if (patient->is_hidden) {
+				dp_finding(DP_LESS, "command", "%s may be executed but not read: what it is cannot be told; ask as root",
+				        path);
+				return true;
+			}
+			if (!is_shell_text(path))
 				return false;
 			strcpy(next, "/bin/sh");
 		} else if (!find_interpreter(path, program.interpreter, next, sizeof next)) {

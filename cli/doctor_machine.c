@@ -81,8 +81,8 @@ static struct probe try(probe_function *function)
 static bool report_failure(const struct probe *probe, const char *subject, const char *what, const char *todo)
 {
 	if (probe->signal)
-		dp_finding(DP_NOT, subject, "%s: %s is answered with %s, by a seccomp filter; %s", what, probe->step,
-		        strsignal(probe->signal), todo);
+		dp_finding(DP_NOT, subject, "%s: %s is answered with %s%s; %s", what, probe->step,
+		        strsignal(probe->signal), probe->signal == SIGSYS ? ", by a seccomp filter" : "", todo);
 	else if (probe->error)
 		dp_finding(DP_NOT, subject, "%s: %s: %s; %s", what, probe->step, strerror(probe->error), todo);
 	return probe->signal || probe->error;
@@ -280,8 +280,9 @@ static void do_nothing(struct probe *probe)
 static bool examine_children(void)
 {
 	char mine[64], next[64];
-	if (dp_proc_link(0, "ns/pid", mine, sizeof mine) && dp_proc_link(0, "ns/pid_for_children", next, sizeof next) &&
-	        strcmp(mine, next) != 0) {
+	/* As long as it has no init, the next name space has no name either. */
+	if (dp_proc_link(0, "ns/pid", mine, sizeof mine) &&
+	        (!dp_proc_link(0, "ns/pid_for_children", next, sizeof next) || strcmp(mine, next) != 0)) {
 		dp_finding(DP_NOT, "children", "the next child would be the init of another pid name space, which ours must not "
 		                               "be; start the program in a child, as unshare --fork does");
 		return false;

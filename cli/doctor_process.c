@@ -164,6 +164,9 @@ static void examine_agent(const struct process *process)
 		dp_finding(DP_FINE, "agent", "deepprof-agent, process %d, serves it", (int)agent);
 	else if (agent < 0)
 		dp_finding(DP_LESS, "agent", "there is a deepprof-agent of another user, into which only root may look");
+	else if (has_mapped(process->maps, "/memfd:deepprof"))
+		dp_finding(DP_LESS, "agent", "the agent that served it is gone; the library looks for another within a few seconds of "
+		                             "CPU time, what it recorded since is lost");
 	else if (used_ms < SOON_MS)
 		dp_finding(DP_FINE, "agent", "none yet: it has used %llu ms of CPU time, and the third sample brings one",
 		        (unsigned long long)used_ms);

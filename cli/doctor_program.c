@@ -284,11 +284,6 @@ bool dp_examine_program(const struct dp_patient *patient, const struct dp_subjec
 		dp_finding(DP_NOT, "program", "%s: %s", subject->shown, strerror(-error));
 		return false;
 	}
-	if (!program.is_readable) {
-		dp_finding(DP_LESS, "program", "%s may be executed but not read: what it is cannot be told; ask as root",
-		        subject->shown);
-		return true;
-	}
 	if (program.kind == DP_PROGRAM_FOREIGN) {
 		examine_foreign(subject);
 		return false;

@@ -32,6 +32,19 @@ int dp_trial_program(void)
 
 /* ---- outside ---- */
 
+/* As preload/constructor_hook.c looks for it. */
+static bool has_thread_agent(const char *library)
+{
+	static const char *const beside[] = {"deepprof/libdeepprof-agent.so", "libdeepprof-agent.so"};
+	char path[PATH_MAX + 64];
+	for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
+		snprintf(path, sizeof path, "%.*s/%s", (int)(strrchr(library, '/') - library), library, beside[i]);
+		if (access(path, R_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 void dp_examine_installation(const struct dp_patient *patient)
 {
 	const struct dp_installation *files = &patient->files;
@@ -52,6 +65,9 @@ void dp_examine_installation(const struct dp_patient *patient)
 		        files->agent, strerror(errno));
 	else
 		dp_finding(DP_FINE, "files", "%s and its agent", files->library);
+	if (patient->settings.agent == DP_AGENT_THREAD && !has_thread_agent(files->library))
+		dp_finding(DP_LESS, "files", "agent=thread: libdeepprof-agent.so is not beside %s; an agent process is used instead",
+		        files->library);
 	if (*patient->root) {
 		char inside[PATH_MAX + 64];
 		snprintf(inside, sizeof inside, "%s%s", patient->root, files->library);
