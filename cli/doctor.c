@@ -80,6 +80,18 @@ static int conclude(const struct dp_patient *patient, bool has_command)
 	return worst == DP_FINE ? 0 : 1;
 }
 
+/* Where something here stands in the way, the trial need not wait long to prove it. */
+static void examine_here(const struct dp_patient *patient)
+{
+	const enum dp_standing before = worst;
+	worst = DP_FINE;
+	dp_examine_limits(patient);
+	dp_examine_installation(patient);
+	if (dp_examine_machine(patient))
+		dp_examine_trial(patient, worst != DP_NOT);
+	worst = before > worst ? before : worst;
+}
+
 static int examine(pid_t pid, char **command)
 {
 	static struct dp_patient patient;
@@ -89,14 +101,10 @@ static int examine(pid_t pid, char **command)
 	const bool is_open = pid      ? dp_examine_process(&patient)
 	                     : command ? dp_examine_command(&patient, command)
 	                               : true;
-	if (is_open) {
-		if (patient.environment)
-			dp_examine_settings(&patient);
-		dp_examine_limits(&patient);
-		dp_examine_installation(&patient);
-		if (dp_examine_machine(&patient))
-			dp_examine_trial(&patient);
-	}
+	if (is_open && patient.environment)
+		dp_examine_settings(&patient);
+	if (is_open)
+		examine_here(&patient);
 	return conclude(&patient, command != NULL);
 }
 

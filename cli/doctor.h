@@ -45,7 +45,7 @@ void dp_examine_limits(const struct dp_patient *patient);
 void dp_examine_settings(struct dp_patient *patient);
 /* doctor_trial.c: our own files, and a program of ours profiled with them. */
 void dp_examine_installation(const struct dp_patient *patient);
-void dp_examine_trial(const struct dp_patient *patient);
+void dp_examine_trial(const struct dp_patient *patient, bool is_expected); /* to succeed */
 int dp_trial_program(void); /* the program: uses CPU time for a moment; its exit status */
 /* The next three: false where there is nothing that could be preloaded into, so that nothing else matters. */
 /* doctor_command.c: finds the command as a shell would, through #! lines, and examines its program. */
@@ -66,7 +66,7 @@ void dp_examine_names(const struct dp_patient *patient, const struct dp_subject 
 
 /* ---- doctor_proc.c: reading /proc ---- */
 
-/* The whole file, at most 1 MiB, NUL-terminated; the caller frees it. NULL: not to be read, errno says why. */
+/* The whole file, at most 1 MiB, NUL-terminated; the caller frees it. A name that begins with / or . is any file's. NULL: not to be read, errno says why. */
 char *dp_proc_read(pid_t pid, const char *name, size_t *size);
 /* The words of a file that separates them by NUL (cmdline, environ), NULL at the end; the caller frees it with
  * dp_proc_free_list(). NULL as above. */

@@ -162,6 +162,7 @@ static void examine_rate(const struct dp_patient *patient)
 
 static void probe_memory(struct probe *probe)
 {
+	strcpy(probe->step, "memfd_create");
 	long fd = syscall(SYS_memfd_create, "deepprof", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 	if (fd < 0 && errno == EINVAL)
 		fd = syscall(SYS_memfd_create, "deepprof", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -169,8 +170,7 @@ static void probe_memory(struct probe *probe)
 	        STEP(probe, "fallocate", fallocate((int)fd, 0, 0, DP_PIECE_SIZE)) ||
 	        STEP(probe, "sealing", fcntl((int)fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL)))
 		return;
-	const void *memory = mmap(NULL, DP_PIECE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0);
-	STEP(probe, "mmap", memory == MAP_FAILED ? -1 : 0);
+	STEP(probe, "mmap", mmap(NULL, DP_PIECE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0) == MAP_FAILED ? -1 : 0);
 }
 
 static int helper(void *argument)
@@ -201,12 +201,10 @@ static void probe_socket(struct probe *probe)
 	char name[64];
 	snprintf(name, sizeof name, "deepprof/doctor/%d", (int)getpid());
 	const uint32_t length = dp_rendezvous_named(&address, name);
-	const int server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (STEP(probe, "socket", server) || STEP(probe, "bind", bind(server, (struct sockaddr *)&address, length)) ||
-	        STEP(probe, "listen", listen(server, 1)))
-		return;
-	const int client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (STEP(probe, "socket", client))
+	int server, client;
+	if (STEP(probe, "socket", server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) || STEP(probe, "bind", bind(server, (struct sockaddr *)&address, length)) ||
+	        STEP(probe, "listen", listen(server, 1)) ||
+	        STEP(probe, "socket", client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)))
 		return;
 	STEP(probe, "connect", connect(client, (struct sockaddr *)&address, length));
 }

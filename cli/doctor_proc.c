@@ -25,7 +25,7 @@ char *dp_proc_read(pid_t pid, const char *name, size_t *size)
 	char path[256];
 	size_t used = 0, room = 4096;
 	char *bytes = NULL;
-	if (*name == '/')
+	if (*name == '/' || *name == '.')
 		snprintf(path, sizeof path, "%s", name);
 	else
 		name_file(path, sizeof path, pid, name);

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROFILE_MS = 15000, TRIAL_MS = 300, TRIAL_MOST_S = 20 };
+enum { PROFILE_MS = 15000, DOUBTFUL_MS = 3000, TRIAL_MS = 200, TRIAL_MOST_S = 20 };
 
 extern char **environ;
 
@@ -106,9 +106,9 @@ static void become_trial(const struct dp_patient *patient, const char *profile)
 	_exit(127);
 }
 
-static bool wait_for_file(const char *path)
+static bool wait_for_file(const char *path, int most_ms)
 {
-	for (int waited = 0; waited < PROFILE_MS; waited += 10) {
+	for (int waited = 0; waited < most_ms; waited += 10) {
 		if (access(path, R_OK) == 0)
 			return true;
 		poll(NULL, 0, 10);
@@ -136,13 +136,13 @@ static void judge(const struct dp_profile *profile, uint64_t used_ns)
 		        (double)found_ns / 1e9, (double)used_ns / 1e9);
 }
 
-static void read_profile(const char *path, uint64_t used_ns)
+static void read_profile(const char *path, uint64_t used_ns, int most_ms)
 {
 	struct dp_profile *profile = NULL;
-	if (!wait_for_file(path)) {
+	if (!wait_for_file(path, most_ms)) {
 		dp_finding(DP_NOT, "trial", "a program of ours was preloaded and left no profile in %d s: a line above says why, or "
 		                            "else this is a defect to report",
-		        PROFILE_MS / 1000);
+		        most_ms / 1000);
 		return;
 	}
 	const int error = dp_cli_read_profile(path, &profile);
@@ -154,7 +154,7 @@ static void read_profile(const char *path, uint64_t used_ns)
 	unlink(path);
 }
 
-void dp_examine_trial(const struct dp_patient *patient)
+void dp_examine_trial(const struct dp_patient *patient, bool is_expected)
 {
 	char folder[256], path[300];
 	struct rusage usage = {0};
@@ -179,6 +179,7 @@ void dp_examine_trial(const struct dp_patient *patient)
 		dp_finding(DP_NOT, "trial", "a program of ours that was preloaded ended with %d", WEXITSTATUS(status));
 	else
 		read_profile(path, (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000 +
-		                           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000);
+		                           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000,
+		        is_expected ? PROFILE_MS : DOUBTFUL_MS);
 	rmdir(folder);
 }

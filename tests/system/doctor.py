@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from support import COMMAND, LIBRARY, MILL, check, done, scratch
+from support import COMMAND, LIBRARY, check, done, scratch
 
 FOLDER = scratch()
 os.chmod(FOLDER, 0o755)
@@ -518,7 +518,7 @@ def settings():
             ("switched off", {"DEEPPROF_ENABLED": "false"}, "no", "settings", "enabled is false"),
             ("another profiler's variable", {"DD_PROFILING_ENABLED": "nonsense"}, "no", "settings", "DD_PROFILING_ENABLED"),
             ("no such settings file", {"DEEPPROF_CONFIG": "missing.conf"}, "warn", "settings", "missing.conf"),
-            ("an ending that is no format", {"DEEPPROF_OUTPUT": "a.txt"}, "no", "output", "must end in"),
+            ("an ending that is no format", {"DEEPPROF_OUTPUT": "a.txt"}, "no", "settings", "must end in"),
             ("a missing folder", {"DEEPPROF_OUTPUT": "no/such/a.pb.gz"}, "no", "output", "no/such"),
             ("what is not built", {"DEEPPROF_PROFILES": "cpu,heap"}, "warn", "settings", "cpu alone")):
         says(Round(env=clean(**env)), claim, *wanted)
@@ -583,22 +583,11 @@ def servers():
 
 
 try:
-    the_machine()
-    links()
-    sanitizers()
-    go_programs()
-    privileges()
-    not_programs()
-    scripts()
-    node()
-    company()
-    processes()
-    settings()
-    servers()
-    limits()
-    filters()
-    cgroup()
-    name_spaces()
+    for part in (the_machine, links, sanitizers, go_programs, privileges, not_programs, scripts, node, company, processes, settings,
+                 servers, limits, filters, cgroup, name_spaces):
+        began = time.monotonic()
+        part()
+        print(f"     {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
 finally:
     for child in children:
         child.kill()
