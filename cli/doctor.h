@@ -24,6 +24,7 @@ enum dp_standing {
 struct dp_patient {
 	pid_t pid;             /* 0: no process */
 	bool is_hidden;        /* what it is, or whether it is profiled, cannot be seen by this user */
+	bool is_script;        /* what runs is a shell or another interpreter of #! lines */
 	char **environment;    /* its own, or the one that it would be given; NULL: not to be read */
 	const char *directory; /* where its relative paths begin: "/proc/PID/cwd", or "." */
 	const char *root;      /* "/proc/PID/root", or "" where it is our own */

@@ -137,6 +137,7 @@ bool dp_examine_command(struct dp_patient *patient, char **command)
 			return false;
 		}
 		strcpy(path, next);
+		patient->is_script = true;
 	}
 	const struct dp_subject subject = {.shown = path, .opened = path, .arguments = command};
 	return dp_examine_program(patient, &subject);

@@ -5,7 +5,6 @@
 
 #include "base/region.h"
 #include "base/rendezvous.h"
-#include "base/syscall.h"
 
 #include <errno.h>
 #include <fcntl.h>

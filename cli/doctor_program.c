@@ -269,6 +269,8 @@ static void examine_preload(const struct dp_patient *patient)
 static void examine_needed(const struct dp_program *program)
 {
 	static const char *const profilers[] = {"libprofiler.so", "libtcmalloc_and_profiler.so", "libdd_profiling", "libddprof"};
+	if (strstr(program->needed, "libdeepprof.so"))
+		dp_finding(DP_FINE, "linked", "it is linked with libdeepprof.so and needs no LD_PRELOAD");
 	for (size_t i = 0; i < sizeof profilers / sizeof profilers[0]; i++)
 		if (strstr(program->needed, profilers[i]))
 			dp_finding(DP_LESS, "profilers", "it is linked with %s, a CPU profiler too: use one at a time, each sees the "

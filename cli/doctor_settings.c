@@ -85,10 +85,13 @@ static void read_settings(struct dp_patient *patient)
 		                : "no output and no server is set: files go to the working directory");
 }
 
-/* ---- what is not built yet ---- */
-
-static void examine_kinds(const struct dp_settings *settings)
+static void examine_choices(const struct dp_patient *patient)
 {
+	const struct dp_settings *settings = &patient->settings;
+	if (patient->is_script && !settings->children)
+		dp_finding(DP_LESS, "settings", "children is false: of a script only its interpreter is profiled, not what it starts; "
+		                                "set DEEPPROF_CHILDREN=true");
+	/* Not built yet. */
 	if (settings->profiles & ~(uint32_t)DP_PROFILES_CPU)
 		dp_finding(DP_LESS, "settings", "profiles: this version profiles cpu alone; for the others it does nothing");
 	if (*settings->spool)
@@ -299,7 +302,7 @@ static bool is_same_network(pid_t pid)
 void dp_examine_settings(struct dp_patient *patient)
 {
 	read_settings(patient);
-	examine_kinds(&patient->settings);
+	examine_choices(patient);
 	examine_output(patient);
 	if (is_same_network(patient->pid))
 		examine_servers(&patient->settings);

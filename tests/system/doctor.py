@@ -210,6 +210,11 @@ def limits():
             (resource.RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING 0", ("no", "timers", "SIGPENDING"))):
         if which == resource.RLIMIT_SIGPENDING or IS_ROOT:
             is_true(claim, ["./burn"], *wanted, preexec_fn=lower(which, 0))
+    if IS_ROOT:
+        os.chmod(FOLDER, 0o777)
+        is_true("RLIMIT_NPROC 1", [os.path.join(FOLDER, "burn")], "no", "processes", "RLIMIT_NPROC is 1",
+                user=NOBODY, group=NOBODY, extra_groups=[], preexec_fn=lower(resource.RLIMIT_NPROC, 1))
+        os.chmod(FOLDER, 0o755)
     is_true("RLIMIT_NOFILE 20", ["./burn"], "warn", "limits", "RLIMIT_NOFILE is 20",
             preexec_fn=lower(resource.RLIMIT_NOFILE, 20))
 
@@ -259,6 +264,15 @@ def name_spaces():
         return Round(under=["unshare", *options, "sh", "-c", script + ' "$@"', "sh"])
     says(inside("umount -l /proc &&", "-m"), "no /proc", "no", "/proc", "mount proc")
     says(inside("mount -t proc -o hidepid=2 proc /proc &&", "-m"), "hidepid", "ok", "/proc", "hidepid=2")
+    libcurl = re.search(r"libcurl\.so\.4 .*=> (\S+)", subprocess.run(["ldconfig", "-p"], stdout=subprocess.PIPE, text=True).stdout)
+    if libcurl:
+        write("no-library", "", 0o644)
+        gone = f"mount --bind no-library {libcurl[1]} && DEEPPROF_SERVER=http://127.0.0.1:1"
+        says(inside(gone, "-m"), "no libcurl", "no", "server", "libcurl4")
+    first = start("unshare", "--pid", "--fork", "--kill-child", os.path.join(FOLDER, "burn"), "stay")
+    init = wait_until(lambda: open(f"/proc/{first.pid}/task/{first.pid}/children").read().strip())
+    wait_until(lambda: os.readlink(f"/proc/{init}/exe").endswith("/burn"))
+    says(Round(init), "PID 1 of its name space", "ok", "init", "PID 1")
     says(inside("exec", "--pid"), "a pid name space that waits for its init", "no", "children", "--fork")
     write("overcommit", "2\n", 0o644)
     write("meminfo", "CommitLimit:  1000000 kB\nCommitted_AS:  990000 kB\n", 0o644)
@@ -342,6 +356,9 @@ def privileges():
         os.chmod(name, mode)
     is_true("setuid to another user", ["./setuid-nobody"], "no", "privileges", "setuid.*ignores LD_PRELOAD")
     is_true("setgid to another group", ["./setgid-nogroup"], "no", "privileges", "setgid")
+    allowed = [os.path.join(FOLDER, "filter"), "1000", "0x7fff0000"]
+    is_true("setuid under no_new_privs", [os.path.join(FOLDER, "setuid-nobody")], "ok", "privileges", "nothing that it has not", under=allowed)
+    says(Round("--", "./burn", under=allowed), "no_new_privs and an inherited filter", "ok", "privileges", "no_new_privs is set")
     is_true("setuid to oneself", ["./setuid-root"], "ok", "privileges", "gives this user nothing")
     nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     with_folder = {**nobody, "cwd": "/tmp"}
@@ -431,6 +448,20 @@ def company():
     says(Round("--", "./burn", env=clean(LD_PRELOAD="/no/such/lib.so")), "a preload that is missing", "warn", "preload", "/no/such")
     libm = subprocess.run(["cc", "-print-file-name=libm.so.6"], stdout=subprocess.PIPE, text=True).stdout.strip()
     says(Round("--", "./burn", env=clean(LD_PRELOAD=libm)), "another preload", "ok", "preload", "libm")
+    subprocess.run(["cc", "-shared", "-o", "libprofiler.so.0", "-Wl,-soname,libprofiler.so.0", "-x", "c", "/dev/null"], check=True)
+    build("profiled", "-Wl,--no-as-needed", "./libprofiler.so.0")
+    says(Round("--", "./profiled"), "linked with another profiler", "warn", "profilers", "libprofiler.so")
+    other = start("./burn", "stay", env=clean(LD_PRELOAD=os.path.join(FOLDER, "libprofiler.so.0")))
+    wait_until(lambda: "libprofiler" in open(f"/proc/{other.pid}/maps").read())
+    says(Round(other.pid), "a process with another profiler in it", "warn", "profilers", "gperftools")
+    build("linked", INSTALLED["libdeepprof.so"])
+    says(Round("--", "./linked"), "linked with the library", "ok", "linked", "needs no LD_PRELOAD")
+    says(Round("--", write("alone", "#!/bin/sh\n"), env=clean(DEEPPROF_CHILDREN="false")), "a script without its children", "warn",
+         "settings", "children is false")
+    if shutil.which("java"):
+        says(Round("--", "java", "-version"), "java", "warn", "java", "async-profiler")
+    else:
+        skipped("java: there is none")
 
 
 # ---- processes ----
