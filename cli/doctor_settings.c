@@ -2,7 +2,6 @@
  * The settings, read as the library reads them, and what they lead to: folders, servers. No secret is shown. */
 #include "cli/doctor.h"
 
-#include "export/export.h"
 #include "export/push_curl.h"
 #include "export/push_request.h"
 
@@ -63,39 +62,33 @@ static void read_config(struct dp_patient *patient, const char *path, const stru
 
 static void read_settings(struct dp_patient *patient)
 {
-	static struct complaints complaints;
-	const struct dp_settings_listener listener = {hear, &complaints};
+	static struct complaints bad, unbuilt;
+	const struct dp_settings_listener listener = {hear, &bad}, second_listener = {hear, &unbuilt};
 	struct dp_settings *settings = &patient->settings;
-	dp_settings_init(settings);
 	const char *config = dp_settings_config_path(patient->environment);
 	if (config)
 		read_config(patient, config, &listener);
 	dp_settings_read_environment(settings, patient->environment, &listener);
+	const bool was_enabled = dp_settings_is_enabled(settings);
+	dp_settings_keep_supported(settings, &second_listener);
 	const bool is_enabled = dp_settings_is_enabled(settings);
-	for (unsigned i = 0; i < complaints.count; i++)
-		dp_finding(strstr(complaints.lines[i], "unprofiled") ? DP_NOT : DP_LESS, "settings", "%s", complaints.lines[i]);
-	if (!is_enabled && !settings->enabled)
+	for (unsigned i = 0; i < bad.count; i++)
+		dp_finding(strstr(bad.lines[i], "unprofiled") ? DP_NOT : DP_LESS, "settings", "%s", bad.lines[i]);
+	for (unsigned i = 0; i < unbuilt.count; i++)
+		dp_finding(was_enabled && !is_enabled && !strstr(unbuilt.lines[i], "has no effect") ? DP_NOT : DP_LESS, "settings",
+		        "%s", unbuilt.lines[i]);
+	if (!settings->enabled)
 		dp_finding(DP_NOT, "settings", "enabled is false: set DEEPPROF_ENABLED=true, or unset what switches it off");
-	else if (!is_enabled && !complaints.count)
+	else if (!is_enabled && !bad.count && !unbuilt.count)
 		dp_finding(DP_NOT, "settings", "profiles names nothing to profile: set DEEPPROF_PROFILES=cpu");
-	else if (is_enabled && !complaints.count)
+	else if (is_enabled && !bad.count && !unbuilt.count)
 		dp_finding(DP_FINE, "settings", "%s",
 		        dp_settings_is_configured(settings)
 		                ? "all understood"
 		                : "no output and no server is set: files go to the working directory");
-}
-
-static void examine_choices(const struct dp_patient *patient)
-{
-	const struct dp_settings *settings = &patient->settings;
 	if (patient->is_script && !settings->children)
 		dp_finding(DP_LESS, "settings", "children is false: of a script only its interpreter is profiled, not what it starts; "
 		                                "set DEEPPROF_CHILDREN=true");
-	/* Not built yet. */
-	if (settings->profiles & ~(uint32_t)DP_PROFILES_CPU)
-		dp_finding(DP_LESS, "settings", "profiles: this version profiles cpu alone; for the others it does nothing");
-	if (*settings->spool)
-		dp_finding(DP_LESS, "settings", "spool: this version keeps what could not be sent in memory alone");
 }
 
 /* ---- output ---- */
@@ -104,14 +97,8 @@ static void examine_output(const struct dp_patient *patient)
 {
 	const struct dp_settings *settings = &patient->settings;
 	char folder[1200], path[1024];
-	if (!*settings->output && *settings->server)
+	if (!dp_settings_is_enabled(settings) || (!*settings->output && *settings->server))
 		return;
-	const int format = *settings->output ? dp_format_of(settings->output) : DP_FORMAT_PPROF;
-	if (format < 0 || format == DP_FORMAT_OTLP) {
-		dp_finding(DP_NOT, "output", "%s: the name must end in .pb.gz, .collapsed, .html or .speedscope.json",
-		        settings->output);
-		return;
-	}
 	snprintf(path, sizeof path, "%s", *settings->output ? settings->output : "./deepprof-%n-%p.html");
 	char *slash = strrchr(path, '/');
 	if (slash)
@@ -302,7 +289,6 @@ static bool is_same_network(pid_t pid)
 void dp_examine_settings(struct dp_patient *patient)
 {
 	read_settings(patient);
-	examine_choices(patient);
 	examine_output(patient);
 	if (is_same_network(patient->pid))
 		examine_servers(&patient->settings);
