@@ -40,9 +40,11 @@ static void usage(FILE *to)
 	      "  ok    as it should be\n"
 	      "  warn  profiled, but something is missing or needs a hand\n"
 	      "  no    not profiled\n\n"
-	      "Settings are read from the environment as the library reads them (a process: from its own); a server\n"
-	      "that they name is sent one empty request. Exit status: 0 all is ok, 1 something is not, 2 wrong usage.\n",
-	        to);
+	      "Settings are read from the environment as the library reads them (a process: from its own); a "
+	      "server\n"
+	      "that they name is sent one empty request. Exit status: 0 all is ok, 1 something is not, 2 "
+	      "wrong usage.\n",
+		to);
 }
 
 static int refuse(const char *format, const char *what)
@@ -58,25 +60,28 @@ static pid_t read_pid(const char *text)
 	char *end;
 	errno = 0;
 	const long pid = strtol(text, &end, 10);
-	return !errno && isdigit((unsigned char)*text) && !*end && pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+	return !errno && isdigit((unsigned char)*text) && !*end && pid > 0 && pid <= INT32_MAX ? (pid_t)pid
+											       : 0;
 }
 
 static int conclude(const struct dp_patient *patient, bool has_command)
 {
 	if (worst == DP_NOT)
 		dp_finding(worst, "result", "no profile %s: the lines with \"no\" say why",
-		        patient->pid ? "comes of it" : "would come");
+			patient->pid ? "comes of it" : "would come");
 	else if (worst == DP_LESS && patient->is_hidden)
-		dp_finding(worst, "result", "%s cannot be seen by this user", patient->pid ? "whether it is profiled" : "what it is");
+		dp_finding(worst, "result", "%s cannot be seen by this user",
+			patient->pid ? "whether it is profiled" : "what it is");
 	else if (worst == DP_LESS)
-		dp_finding(worst, "result", "profiles %s, with less than could be: the lines with \"warn\" say what",
-		        patient->pid ? "come" : "would come");
+		dp_finding(worst, "result",
+			"profiles %s, with less than could be: the lines with \"warn\" say what",
+			patient->pid ? "come" : "would come");
 	else
 		dp_finding(worst, "result", "%s profiled fully%s",
-		        patient->pid  ? "it is"
-		        : has_command ? "it would be"
-		                      : "programs are",
-		        patient->pid || has_command ? "" : " here");
+			patient->pid  ? "it is"
+			: has_command ? "it would be"
+				      : "programs are",
+			patient->pid || has_command ? "" : " here");
 	return worst == DP_FINE ? 0 : 1;
 }
 
@@ -98,9 +103,9 @@ static int examine(pid_t pid, char **command)
 	patient = (struct dp_patient){.pid = pid, .environment = environ, .directory = ".", .root = ""};
 	dp_installation_find(&patient.files);
 	dp_settings_init(&patient.settings);
-	const bool is_open = pid      ? dp_examine_process(&patient)
-	                     : command ? dp_examine_command(&patient, command)
-	                               : true;
+	const bool is_open = pid       ? dp_examine_process(&patient)
+			     : command ? dp_examine_command(&patient, command)
+				       : true;
 	if (is_open && patient.environment)
 		dp_examine_settings(&patient);
 	if (is_open)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * deepprof doctor: what would work, and why not.
  *
- * A finding is one line: how it stands, what it is about, why, and what to do. A patient is what the user asks
- * about: the machine alone, a command that is to be run, or a process. An examination looks at one side of the
- * patient and reports findings; nothing of the user's is ever started. */
+ * A finding is one line: how it stands, what it is about, why, and what to do. A patient is what the user
+ * asks about: the machine alone, a command that is to be run, or a process. An examination looks at one side
+ * of the patient and reports findings; nothing of the user's is ever started. */
 #ifndef DEEPPROF_CLI_DOCTOR_H
 #define DEEPPROF_CLI_DOCTOR_H
 
@@ -34,15 +34,17 @@ struct dp_patient {
 
 /* One finding. Control characters of foreign text are shown as "?". */
 void dp_finding(enum dp_standing standing, const char *subject, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 /* ---- examinations ---- */
 
-/* doctor_machine.c: the kernel's services, each tried for real in a child of ours. False: there can be no child. */
+/* doctor_machine.c: the kernel's services, each tried for real in a child of ours. False: there can be no
+ * child. */
 bool dp_examine_machine(const struct dp_patient *patient);
 /* doctor_limits.c: limits, cgroup, filters; of the process, or of this one, which a command would inherit. */
 void dp_examine_limits(const struct dp_patient *patient);
-/* doctor_settings.c: reads the settings as the library would, then looks at the files and servers they name. */
+/* doctor_settings.c: reads the settings as the library would, then looks at the files and servers they name.
+ */
 void dp_examine_settings(struct dp_patient *patient);
 /* doctor_trial.c: our own files, and a program of ours profiled with them. */
 void dp_examine_installation(const struct dp_patient *patient);
@@ -67,14 +69,15 @@ void dp_examine_names(const struct dp_patient *patient, const struct dp_subject 
 
 /* ---- doctor_proc.c: reading /proc ---- */
 
-/* The whole file, at most 1 MiB, NUL-terminated; the caller frees it. A name that begins with / or . is any file's. NULL: not to be read, errno says why. */
+/* The whole file, at most 1 MiB, NUL-terminated; the caller frees it. A name that begins with / or . is any
+ * file's. NULL: not to be read, errno says why. */
 char *dp_proc_read(pid_t pid, const char *name, size_t *size);
-/* The words of a file that separates them by NUL (cmdline, environ), NULL at the end; the caller frees it with
- * dp_proc_free_list(). NULL as above. */
+/* The words of a file that separates them by NUL (cmdline, environ), NULL at the end; the caller frees it
+ * with dp_proc_free_list(). NULL as above. */
 char **dp_proc_read_list(pid_t pid, const char *name);
 void dp_proc_free_list(char **list);
-/* The text behind "NAME:" in a status file's bytes, up to the line's end; "" when it is not there. Valid until the
- * next call. */
+/* The text behind "NAME:" in a status file's bytes, up to the line's end; "" when it is not there. Valid
+ * until the next call. */
 const char *dp_proc_field(const char *status, const char *name);
 /* The target of a link in /proc/PID; false: errno says why. */
 bool dp_proc_link(pid_t pid, const char *name, char *target, size_t size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From what the user types to the program that the kernel will map: PATH, #! lines, and what cannot be run. */
+ * From what the user types to the program that the kernel will map: PATH, #! lines, and what cannot be run.
+ */
 #include "cli/doctor.h"
 
 #include "symbols/elf_inspect.h"
@@ -59,7 +60,8 @@ static bool may_be_run(const char *path)
 	else if (!S_ISREG(status.st_mode))
 		dp_finding(DP_NOT, "command", "%s is no regular file, so it cannot be run", path);
 	else if (access(path, X_OK) != 0)
-		dp_finding(DP_NOT, "command", "%s may not be executed: %s; chmod +x it", path, strerror(errno));
+		dp_finding(
+			DP_NOT, "command", "%s may not be executed: %s; chmod +x it", path, strerror(errno));
 	else
 		return true;
 	return false;
@@ -75,7 +77,8 @@ static bool is_shell_text(const char *path)
 		return false;
 	}
 	if (memchr(start, 0, size)) {
-		dp_finding(DP_NOT, "command", "%s is neither an ELF program nor a script: it cannot be run", path);
+		dp_finding(DP_NOT, "command", "%s is neither an ELF program nor a script: it cannot be run",
+			path);
 		return false;
 	}
 	dp_finding(DP_FINE, "script", "%s has no #! line; /bin/sh runs it", path);
@@ -85,16 +88,17 @@ static bool is_shell_text(const char *path)
 static bool find_interpreter(const char *script, const char *interpreter, char *found, size_t size)
 {
 	if (!*interpreter) {
-		dp_finding(DP_LESS, "script", "%s: its #! line names no program, or one of too long a name, so /bin/sh runs it; "
-		                              "correct the line",
-		        script);
+		dp_finding(DP_LESS, "script",
+			"%s: its #! line names no program, or one of too long a name, so /bin/sh runs it; "
+			"correct the line",
+			script);
 		snprintf(found, size, "/bin/sh");
 		return true;
 	}
 	const int error = find_in_path(interpreter, found, size);
 	if (error || access(found, F_OK) != 0) {
-		dp_finding(DP_NOT, "script", "%s: its interpreter %s: %s; install it or correct the #! line", script, interpreter,
-		        error ? strerror(-error) : strerror(errno));
+		dp_finding(DP_NOT, "script", "%s: its interpreter %s: %s; install it or correct the #! line",
+			script, interpreter, error ? strerror(-error) : strerror(errno));
 		return false;
 	}
 	dp_finding(DP_FINE, "script", "%s is run by %s", script, found);
@@ -108,7 +112,7 @@ bool dp_examine_command(struct dp_patient *patient, char **command)
 	const int error = find_in_path(command[0], path, sizeof path);
 	if (error) {
 		dp_finding(DP_NOT, "command", "%s: %s in PATH; check the name", command[0],
-		        error == -EACCES ? "nothing that may be executed" : "not found");
+			error == -EACCES ? "nothing that may be executed" : "not found");
 		return false;
 	}
 	if (strcmp(path, command[0]) != 0)
@@ -119,15 +123,18 @@ bool dp_examine_command(struct dp_patient *patient, char **command)
 		if (program.kind == DP_PROGRAM_ELF || program.kind == DP_PROGRAM_FOREIGN)
 			break;
 		if (scripts == SCRIPTS_MOST) {
-			dp_finding(DP_NOT, "script", "%s: more than %d #! lines in a row, which the kernel does not follow", path,
-			        SCRIPTS_MOST);
+			dp_finding(DP_NOT, "script",
+				"%s: more than %d #! lines in a row, which the kernel does not follow", path,
+				SCRIPTS_MOST);
 			return false;
 		}
 		if (program.kind == DP_PROGRAM_OTHER) {
 			patient->is_hidden = !program.is_readable;
 			if (patient->is_hidden) {
-				dp_finding(DP_LESS, "command", "%s may be executed but not read: what it is cannot be told; ask as root",
-				        path);
+				dp_finding(DP_LESS, "command",
+					"%s may be executed but not read: what it is cannot be told; ask as "
+					"root",
+					path);
 				return true;
 			}
 			if (!is_shell_text(path))

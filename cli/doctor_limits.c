@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a process may do: resource limits, its cgroup's, filters, its place among processes. Without a process: this
- * one's, which a command inherits. */
+ * What a process may do: resource limits, its cgroup's, filters, its place among processes. Without a
+ * process: this one's, which a command inherits. */
 #include "cli/doctor.h"
 
 #include "base/region.h"
@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 enum {
-	AGENT_MEMORY = 64 << 20,    /* address space that the agent may want, with a margin */
-	AGENT_DESCRIPTORS = 64,     /* a few of its own, one to three for each process it serves */
-	TASKS = 3,                  /* a helper or a nanny, and the agent's two threads */
+	AGENT_MEMORY = 64 << 20, /* address space that the agent may want, with a margin */
+	AGENT_DESCRIPTORS = 64,  /* a few of its own, one to three for each process it serves */
+	TASKS = 3,               /* a helper or a nanny, and the agent's two threads */
 	TIMERS_SPARE = 16,
 };
 
@@ -44,25 +44,30 @@ static struct limit limit_of(const char *limits, const char *name)
 /* The library raises soft limits for its helper and the agent; the hard one stands. */
 static void examine_sizes(const char *limits)
 {
-	const uint64_t file = limit_of(limits, "Max file size").hard, files = limit_of(limits, "Max open files").hard;
-	const uint64_t space = limit_of(limits, "Max address space").hard, data = limit_of(limits, "Max data size").hard;
+	const uint64_t file = limit_of(limits, "Max file size").hard,
+		       files = limit_of(limits, "Max open files").hard;
+	const uint64_t space = limit_of(limits, "Max address space").hard,
+		       data = limit_of(limits, "Max data size").hard;
 	if (file < DP_PIECE_SIZE)
 		dp_finding(DP_NOT, "limits",
-		        "RLIMIT_FSIZE is %llu bytes and a piece of shared memory needs %d: raise it (ulimit -Hf)",
-		        (unsigned long long)file, (int)DP_PIECE_SIZE);
+			"RLIMIT_FSIZE is %llu bytes and a piece of shared memory needs %d: raise it (ulimit "
+			"-Hf)",
+			(unsigned long long)file, (int)DP_PIECE_SIZE);
 	if (space < AGENT_MEMORY || data < AGENT_MEMORY)
 		dp_finding(DP_LESS, "limits",
-		        "%s is %llu MiB, which the agent inherits; it may want %d: raise it (ulimit %s)",
-		        space < AGENT_MEMORY ? "RLIMIT_AS" : "RLIMIT_DATA",
-		        (unsigned long long)(space < data ? space : data) >> 20, AGENT_MEMORY >> 20,
-		        space < AGENT_MEMORY ? "-Hv" : "-Hd");
+			"%s is %llu MiB, which the agent inherits; it may want %d: raise it (ulimit %s)",
+			space < AGENT_MEMORY ? "RLIMIT_AS" : "RLIMIT_DATA",
+			(unsigned long long)(space < data ? space : data) >> 20, AGENT_MEMORY >> 20,
+			space < AGENT_MEMORY ? "-Hv" : "-Hd");
 	if (files < AGENT_DESCRIPTORS)
 		dp_finding(DP_LESS, "limits",
-		        "RLIMIT_NOFILE is %llu, which the agent inherits; it wants %d and more for many processes: raise it "
-		        "(ulimit -Hn)",
-		        (unsigned long long)files, AGENT_DESCRIPTORS);
-	if (file >= DP_PIECE_SIZE && space >= AGENT_MEMORY && data >= AGENT_MEMORY && files >= AGENT_DESCRIPTORS)
-		dp_finding(DP_FINE, "limits", "RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA and RLIMIT_NOFILE leave room");
+			"RLIMIT_NOFILE is %llu, which the agent inherits; it wants %d and more for many "
+			"processes: raise it (ulimit -Hn)",
+			(unsigned long long)files, AGENT_DESCRIPTORS);
+	if (file >= DP_PIECE_SIZE && space >= AGENT_MEMORY && data >= AGENT_MEMORY &&
+		files >= AGENT_DESCRIPTORS)
+		dp_finding(DP_FINE, "limits",
+			"RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA and RLIMIT_NOFILE leave room");
 }
 
 /* One POSIX timer a thread counts as one pending signal of the user. */
@@ -75,13 +80,14 @@ static void examine_timers(pid_t pid, const char *status)
 	const unsigned long long left = most > used ? most - used : 0;
 	if (!left)
 		dp_finding(DP_NOT, "timers",
-		        "RLIMIT_SIGPENDING is %llu and all of it is in use, so no timer can be made: raise it (ulimit -i)",
-		        most);
+			"RLIMIT_SIGPENDING is %llu and all of it is in use, so no timer can be made: raise "
+			"it (ulimit -i)",
+			most);
 	else if (left < TIMERS_SPARE || (pid && left < threads))
 		dp_finding(DP_LESS, "timers",
-		        "RLIMIT_SIGPENDING leaves room for %llu more timers, one a thread%s: raise it (ulimit -i), threads "
-		        "beyond it are not sampled",
-		        left, pid && left < threads ? ", and there are more threads" : "");
+			"RLIMIT_SIGPENDING leaves room for %llu more timers, one a thread%s: raise it "
+			"(ulimit -i), threads beyond it are not sampled",
+			left, pid && left < threads ? ", and there are more threads" : "");
 	else
 		dp_finding(DP_FINE, "timers", "RLIMIT_SIGPENDING leaves room for %llu threads' timers", left);
 }
@@ -92,7 +98,9 @@ static unsigned long tasks_of(uid_t uid)
 	DIR *proc = opendir("/proc");
 	unsigned long count = 0;
 	for (struct dirent *entry; proc && (entry = readdir(proc));) {
-		char *status = isdigit((unsigned char)*entry->d_name) ? dp_proc_read(atoi(entry->d_name), "status", NULL) : NULL;
+		char *status = isdigit((unsigned char)*entry->d_name)
+				       ? dp_proc_read(atoi(entry->d_name), "status", NULL)
+				       : NULL;
 		if (status && strtoul(dp_proc_field(status, "Uid"), NULL, 10) == uid)
 			count += strtoul(dp_proc_field(status, "Threads"), NULL, 10);
 		free(status);
@@ -113,9 +121,9 @@ static void examine_tasks(const char *limits, const char *status)
 	const unsigned long used = tasks_of(uid);
 	if (used + TASKS > most)
 		dp_finding(DP_NOT, "processes",
-		        "RLIMIT_NPROC is %llu and the user has %lu threads: helper and agent need %d more; raise it (ulimit "
-		        "-u)",
-		        (unsigned long long)most, used, TASKS);
+			"RLIMIT_NPROC is %llu and the user has %lu threads: helper and agent need %d more; "
+			"raise it (ulimit -u)",
+			(unsigned long long)most, used, TASKS);
 }
 
 /* ---- the cgroup's limit ---- */
@@ -141,11 +149,12 @@ static bool examine_group(const char *mount, const char *group)
 	snprintf(folder, sizeof folder, "%s%s", mount, group);
 	for (;;) {
 		unsigned long long most, used;
-		if (read_number(folder, "pids.max", &most) && read_number(folder, "pids.current", &used) && used + TASKS > most) {
+		if (read_number(folder, "pids.max", &most) && read_number(folder, "pids.current", &used) &&
+			used + TASKS > most) {
 			dp_finding(DP_NOT, "processes",
-			        "%s/pids.max is %llu and %llu are in use: helper and agent need %d more; raise it (docker run "
-			        "--pids-limit, systemd TasksMax=)",
-			        folder, most, used, TASKS);
+				"%s/pids.max is %llu and %llu are in use: helper and agent need %d more; "
+				"raise it (docker run --pids-limit, systemd TasksMax=)",
+				folder, most, used, TASKS);
 			return false;
 		}
 		char *slash = strrchr(folder, '/');
@@ -192,18 +201,21 @@ static void examine_seccomp(pid_t pid, const char *status)
 	if (mode == 0) {
 		dp_finding(DP_FINE, "seccomp", "no filter");
 	} else if (mode == 1) {
-		dp_finding(DP_NOT, "seccomp", "strict mode: the process may only read, write and return from signals, so nothing "
-		                              "of ours may be done in it any more; profile it from outside (perf, Parca Agent)");
+		dp_finding(DP_NOT, "seccomp",
+			"strict mode: the process may only read, write and return from signals, so nothing "
+			"of ours may be done in it any more; profile it from outside (perf, Parca Agent)");
 	} else if (!pid) {
-		dp_finding(DP_FINE, "seccomp", "there is a filter, as containers have one; the lines below say what it allows");
+		dp_finding(DP_FINE, "seccomp",
+			"there is a filter, as containers have one; the lines below say what it allows");
 	} else if (filters_of(pid) > filters_of(parent) && filters_of(parent) >= 0) {
 		dp_finding(DP_LESS, "seccomp",
-		        "it has put a filter of its own over itself (%d, its parent %d): after that the library makes no system "
-		        "call, so the agent must have come before, within the first 30 ms of CPU time; else profile from "
-		        "outside (perf, Parca Agent)",
-		        filters_of(pid), filters_of(parent));
+			"it has put a filter of its own over itself (%d, its parent %d): after that the "
+			"library makes no system call, so the agent must have come before, within the first "
+			"30 ms of CPU time; else profile from outside (perf, Parca Agent)",
+			filters_of(pid), filters_of(parent));
 	} else {
-		dp_finding(DP_FINE, "seccomp", "it lives under the filter that it was started with, as in a container");
+		dp_finding(DP_FINE, "seccomp",
+			"it lives under the filter that it was started with, as in a container");
 	}
 }
 
@@ -215,13 +227,16 @@ static void examine_place(pid_t pid, const char *status)
 	const char *pids = dp_proc_field(status, "NSpid");
 	const char *last = strrchr(pids, '\t');
 	if (pid && atoi(last ? last + 1 : pids) == 1)
-		dp_finding(DP_FINE, "init", "it is PID 1 of its container, which takes the agent along when it ends: an orderly "
-		                            "end waits up to 3 s for the last window, SIGKILL loses it");
+		dp_finding(DP_FINE, "init",
+			"it is PID 1 of its container, which takes the agent along when it ends: an orderly "
+			"end waits up to 3 s for the last window, SIGKILL loses it");
 	if (is_subreaper)
-		dp_finding(DP_FINE, "subreaper", "orphans come to this process: a nanny stands between it and the agent");
+		dp_finding(DP_FINE, "subreaper",
+			"orphans come to this process: a nanny stands between it and the agent");
 	if (atoi(dp_proc_field(status, "NoNewPrivs")))
-		dp_finding(DP_FINE, "privileges", "no_new_privs is set: setuid programs gain nothing here, and so can be "
-		                                  "preloaded like others");
+		dp_finding(DP_FINE, "privileges",
+			"no_new_privs is set: setuid programs gain nothing here, and so can be preloaded "
+			"like others");
 }
 
 void dp_examine_limits(const struct dp_patient *patient)

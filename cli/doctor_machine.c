@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the library asks of the kernel, asked of the kernel. Each is tried in a child: a seccomp filter may answer by
- * killing who asks. */
+ * What the library asks of the kernel, asked of the kernel. Each is tried in a child: a seccomp filter may
+ * answer by killing who asks. */
 #include "cli/doctor.h"
 
 #include "base/region.h"
@@ -53,7 +53,8 @@ static bool fails(struct probe *probe, long result)
 static struct probe try(probe_function *function)
 {
 	struct probe result = {.step = "fork"};
-	struct probe *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct probe *shared =
+		mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status = 0;
 	if (shared == MAP_FAILED) {
 		result.error = errno;
@@ -81,9 +82,11 @@ static bool report_failure(const struct probe *probe, const char *subject, const
 {
 	if (probe->signal)
 		dp_finding(DP_NOT, subject, "%s: %s is answered with %s%s; %s", what, probe->step,
-		        strsignal(probe->signal), probe->signal == SIGSYS ? ", by a seccomp filter" : "", todo);
+			strsignal(probe->signal), probe->signal == SIGSYS ? ", by a seccomp filter" : "",
+			todo);
 	else if (probe->error)
-		dp_finding(DP_NOT, subject, "%s: %s: %s; %s", what, probe->step, strerror(probe->error), todo);
+		dp_finding(
+			DP_NOT, subject, "%s: %s: %s; %s", what, probe->step, strerror(probe->error), todo);
 	return probe->signal || probe->error;
 }
 
@@ -104,7 +107,8 @@ static uint64_t thread_cpu_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* As the library arms it: by the raw clock of the thread's id, to that thread. Ticks within 300 ms of CPU time. */
+/* As the library arms it: by the raw clock of the thread's id, to that thread. Ticks within 300 ms of CPU
+ * time. */
 static void probe_timer(struct probe *probe)
 {
 	enum { ENOUGH = 3 };
@@ -117,7 +121,7 @@ static void probe_timer(struct probe *probe)
 	event._sigev_un._tid = gettid();
 	sigaction(SIGPROF, &action, NULL);
 	if (STEP(probe, "timer_create", syscall(SYS_timer_create, clock, &event, &timer)) ||
-	        STEP(probe, "timer_settime", syscall(SYS_timer_settime, timer, 0, &every, NULL)))
+		STEP(probe, "timer_settime", syscall(SYS_timer_settime, timer, 0, &every, NULL)))
 		return;
 	const uint64_t from = thread_cpu_ns();
 	uint64_t now = from;
@@ -131,11 +135,13 @@ static void examine_timer(void)
 {
 	const struct probe probe = try(probe_timer);
 	if (report_failure(&probe, "timer", "no timer on a thread's CPU clock",
-	            probe.error == EAGAIN ? "raise RLIMIT_SIGPENDING (ulimit -i)" : "profile from outside, by perf or an eBPF profiler"))
+		    probe.error == EAGAIN ? "raise RLIMIT_SIGPENDING (ulimit -i)"
+					  : "profile from outside, by perf or an eBPF profiler"))
 		return;
 	if (!probe.number)
-		dp_finding(DP_NOT, "timer", "a timer on a thread's CPU clock can be armed but did not tick in 0.3 s of CPU "
-		                            "time; this kernel (a sandbox's?) does not really have them: profile from outside");
+		dp_finding(DP_NOT, "timer",
+			"a timer on a thread's CPU clock can be armed but did not tick in 0.3 s of CPU time; "
+			"this kernel (a sandbox's?) does not really have them: profile from outside");
 	else
 		dp_finding(DP_FINE, "timer", "a timer on a thread's CPU clock ticks and signals that thread");
 }
@@ -150,11 +156,12 @@ static void examine_rate(const struct dp_patient *patient)
 	const unsigned hz = (unsigned)((1000000000 + tick.tv_nsec / 2) / tick.tv_nsec);
 	if (rate > hz)
 		dp_finding(DP_LESS, "rate",
-		        "rate %u is more than this kernel's %u ticks a second (CONFIG_HZ): %u samples per CPU second "
-		        "come, their weight stays true; set rate to %u or less",
-		        rate, hz, hz, hz);
+			"rate %u is more than this kernel's %u ticks a second (CONFIG_HZ): %u samples per "
+			"CPU second come, their weight stays true; set rate to %u or less",
+			rate, hz, hz, hz);
 	else
-		dp_finding(DP_FINE, "rate", "%u samples per CPU second; this kernel has %u ticks a second (CONFIG_HZ)", rate, hz);
+		dp_finding(DP_FINE, "rate",
+			"%u samples per CPU second; this kernel has %u ticks a second (CONFIG_HZ)", rate, hz);
 }
 
 /* ---- memory, helper, socket ---- */
@@ -166,10 +173,12 @@ static void probe_memory(struct probe *probe)
 	if (fd < 0 && errno == EINVAL)
 		fd = syscall(SYS_memfd_create, "deepprof", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (STEP(probe, "memfd_create", fd) || STEP(probe, "ftruncate", ftruncate((int)fd, DP_PIECE_SIZE)) ||
-	        STEP(probe, "fallocate", fallocate((int)fd, 0, 0, DP_PIECE_SIZE)) ||
-	        STEP(probe, "sealing", fcntl((int)fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL)))
+		STEP(probe, "fallocate", fallocate((int)fd, 0, 0, DP_PIECE_SIZE)) ||
+		STEP(probe, "sealing", fcntl((int)fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL)))
 		return;
-	STEP(probe, "mmap", mmap(NULL, DP_PIECE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0) == MAP_FAILED ? -1 : 0);
+	STEP(probe, "mmap",
+		mmap(NULL, DP_PIECE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0) == MAP_FAILED ? -1
+													: 0);
 }
 
 static int helper(void *argument)
@@ -177,7 +186,8 @@ static int helper(void *argument)
 	struct probe *probe = argument;
 	strcpy(probe->step, "close_range");
 	if (syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) != 0)
-		probe->number = (uint64_t)errno; /* the library then works with a copied table: before Linux 5.9 */
+		probe->number =
+			(uint64_t)errno; /* the library then works with a copied table: before Linux 5.9 */
 	return 0;
 }
 
@@ -201,9 +211,11 @@ static void probe_socket(struct probe *probe)
 	snprintf(name, sizeof name, "deepprof/doctor/%d", (int)getpid());
 	const uint32_t length = dp_rendezvous_named(&address, name);
 	int server, client;
-	if (STEP(probe, "socket", server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) || STEP(probe, "bind", bind(server, (struct sockaddr *)&address, length)) ||
-	        STEP(probe, "listen", listen(server, 1)) ||
-	        STEP(probe, "socket", client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)))
+	if (STEP(probe, "socket", server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) ||
+		STEP(probe, "bind", bind(server, (struct sockaddr *)&address, length)) ||
+		STEP(probe, "listen", listen(server, 1)) ||
+		STEP(probe, "socket",
+			client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)))
 		return;
 	STEP(probe, "connect", connect(client, (struct sockaddr *)&address, length));
 }
@@ -212,18 +224,21 @@ static void examine_services(void)
 {
 	struct probe probe = try(probe_memory);
 	if (!report_failure(&probe, "memory", "no sealed shared memory",
-	            probe.error == EPERM || probe.error == ENOSYS ? "allow memfd_create in the container's seccomp profile"
-	                                                          : "raise the limit that the error names"))
+		    probe.error == EPERM || probe.error == ENOSYS
+			    ? "allow memfd_create in the container's seccomp profile"
+			    : "raise the limit that the error names"))
 		dp_finding(DP_FINE, "memory", "shared memory can be made, sealed and mapped");
 	probe = try(probe_helper);
 	if (!report_failure(&probe, "helper", "no helper process, so no agent can be reached",
-	            probe.error == EAGAIN ? "raise RLIMIT_NPROC (ulimit -u) or the cgroup's pids.max"
-	                                  : "allow clone and close_range in the seccomp profile"))
+		    probe.error == EAGAIN ? "raise RLIMIT_NPROC (ulimit -u) or the cgroup's pids.max"
+					  : "allow clone and close_range in the seccomp profile"))
 		dp_finding(DP_FINE, "helper", "a helper can be cloned%s",
-		        probe.number ? " (without close_range, before Linux 5.9: by a copied descriptor table)" : "");
+			probe.number
+				? " (without close_range, before Linux 5.9: by a copied descriptor table)"
+				: "");
 	probe = try(probe_socket);
 	if (!report_failure(&probe, "socket", "no abstract AF_UNIX socket, so no agent can be reached",
-	            "allow AF_UNIX (systemd: RestrictAddressFamilies=AF_UNIX ...)"))
+		    "allow AF_UNIX (systemd: RestrictAddressFamilies=AF_UNIX ...)"))
 		dp_finding(DP_FINE, "socket", "abstract AF_UNIX sockets work");
 }
 
@@ -236,15 +251,15 @@ static int hidepid(void)
 	int hidden = mounts ? -1 : 0;
 	while ((line = strsep(&rest, "\n"))) {
 		char place[256], kind[64], options[512];
-		if (sscanf(line, "%*s %255s %63s %511s", place, kind, options) != 3 || strcmp(place, "/proc") != 0 ||
-		        strcmp(kind, "proc") != 0)
+		if (sscanf(line, "%*s %255s %63s %511s", place, kind, options) != 3 ||
+			strcmp(place, "/proc") != 0 || strcmp(kind, "proc") != 0)
 			continue;
 		const char *option = strstr(options, "hidepid=");
 		const char *value = option ? option + strlen("hidepid=") : "0";
-		hidden = !strncmp(value, "noaccess", 8)    ? 1
-		         : !strncmp(value, "invisible", 9) ? 2
-		         : !strncmp(value, "ptraceable", 10) ? 4
-		                                             : atoi(value);
+		hidden = !strncmp(value, "noaccess", 8)      ? 1
+			 : !strncmp(value, "invisible", 9)   ? 2
+			 : !strncmp(value, "ptraceable", 10) ? 4
+							     : atoi(value);
 	}
 	free(mounts);
 	return hidden;
@@ -255,13 +270,14 @@ static void examine_proc(void)
 	char name[DP_RENDEZVOUS_SIZE];
 	const int hidden = hidepid();
 	if (!dp_rendezvous_name(name, ""))
-		dp_finding(DP_NOT, "/proc", "/proc/self/ns cannot be read, so host and agent cannot find each other; mount proc on "
-		                            "/proc");
+		dp_finding(DP_NOT, "/proc",
+			"/proc/self/ns cannot be read, so host and agent cannot find each other; mount proc "
+			"on /proc");
 	else if (hidden > 0)
 		dp_finding(DP_FINE, "/proc",
-		        "mounted with hidepid=%d: enough for programs that their user may look into (for others, threads that "
-		        "are older than the library may stay unseen)",
-		        hidden);
+			"mounted with hidepid=%d: enough for programs that their user may look into (for "
+			"others, threads that are older than the library may stay unseen)",
+			hidden);
 	else
 		dp_finding(DP_FINE, "/proc", "mounted");
 }
@@ -273,20 +289,22 @@ static void do_nothing(struct probe *probe)
 	(void)probe;
 }
 
-/* Asked before there is a child: the first one in a new pid name space is its init, and the last when it ends. */
+/* Asked before there is a child: the first one in a new pid name space is its init, and the last when it
+ * ends. */
 static bool examine_children(void)
 {
 	char mine[64], next[64];
 	/* As long as it has no init, the next name space has no name either. */
 	if (dp_proc_link(0, "ns/pid", mine, sizeof mine) &&
-	        (!dp_proc_link(0, "ns/pid_for_children", next, sizeof next) || strcmp(mine, next) != 0)) {
-		dp_finding(DP_NOT, "children", "the next child would be the init of another pid name space, which ours must not "
-		                               "be; start the program in a child, as unshare --fork does");
+		(!dp_proc_link(0, "ns/pid_for_children", next, sizeof next) || strcmp(mine, next) != 0)) {
+		dp_finding(DP_NOT, "children",
+			"the next child would be the init of another pid name space, which ours must not be; "
+			"start the program in a child, as unshare --fork does");
 		return false;
 	}
 	const struct probe probe = try(do_nothing);
-	return !report_failure(&probe, "children", "no process can be started", "raise RLIMIT_NPROC (ulimit -u) or the cgroup's "
-	                                                                        "pids.max");
+	return !report_failure(&probe, "children", "no process can be started",
+		"raise RLIMIT_NPROC (ulimit -u) or the cgroup's pids.max");
 }
 
 static void examine_overcommit(void)
@@ -299,9 +317,10 @@ static void examine_overcommit(void)
 		const uint64_t left_mib = limit > used ? (limit - used) / 1024 : 0;
 		const uint64_t wanted_mib = 64;
 		dp_finding(left_mib < wanted_mib ? DP_LESS : DP_FINE, "overcommit",
-		        "vm.overcommit_memory is 2 and %llu MiB may still be promised; the agent wants up to %llu%s",
-		        (unsigned long long)left_mib, (unsigned long long)wanted_mib,
-		        left_mib < wanted_mib ? ": free memory or raise vm.overcommit_ratio" : "");
+			"vm.overcommit_memory is 2 and %llu MiB may still be promised; the agent wants up to "
+			"%llu%s",
+			(unsigned long long)left_mib, (unsigned long long)wanted_mib,
+			left_mib < wanted_mib ? ": free memory or raise vm.overcommit_ratio" : "");
 	}
 	free(policy);
 	free(info);
@@ -319,9 +338,10 @@ static void examine_kernel(void)
 	const char *machine = "aarch64";
 #endif
 	if (major < 5 || (major == 5 && minor < 3))
-		dp_finding(DP_LESS, "kernel", "Linux %s has no pidfd (5.3): the end of a killed program is seen late; a newer "
-		                              "kernel is better",
-		        system.release);
+		dp_finding(DP_LESS, "kernel",
+			"Linux %s has no pidfd (5.3): the end of a killed program is seen late; a newer "
+			"kernel is better",
+			system.release);
 	else
 		dp_finding(DP_FINE, "kernel", "Linux %s on %s", system.release, machine);
 }

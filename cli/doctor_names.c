@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Names and ends of stacks: where the agent would find the functions of a program, and what to bring where it would
- * not. */
+ * Names and ends of stacks: where the agent would find the functions of a program, and what to bring where it
+ * would not. */
 #include "cli/doctor.h"
 
 #include "symbols/debug_file.h"
@@ -59,17 +59,19 @@ static void advise(const struct dp_subject *subject, const char *build_id, char 
 {
 	char package[128];
 	if (!*build_id)
-		snprintf(advice, size, "build it without -s or strip (strip -g keeps names), and with -Wl,--build-id, without which "
-		                       "no debug file can be matched");
+		snprintf(advice, size,
+			"build it without -s or strip (strip -g keeps names), and with -Wl,--build-id, "
+			"without which no debug file can be matched");
 	else if (find_package(subject->shown, package, sizeof package))
 		snprintf(advice, size,
-		        "install %s-dbgsym (Debian's debug archive), or put the answer of \"debuginfod-find debuginfo %.128s\" at "
-		        "/usr/lib/debug/.build-id/%.2s/%.126s.debug",
-		        package, build_id, build_id, build_id + 2);
+			"install %s-dbgsym (Debian's debug archive), or put the answer of \"debuginfod-find "
+			"debuginfo %.128s\" at /usr/lib/debug/.build-id/%.2s/%.126s.debug",
+			package, build_id, build_id, build_id + 2);
 	else
 		snprintf(advice, size,
-		        "keep the symbol table (strip -g does), or put its debug file at /usr/lib/debug/.build-id/%.2s/%.126s.debug",
-		        build_id, build_id + 2);
+			"keep the symbol table (strip -g does), or put its debug file at "
+			"/usr/lib/debug/.build-id/%.2s/%.126s.debug",
+			build_id, build_id + 2);
 }
 
 /* ---- what is there ---- */
@@ -92,27 +94,32 @@ static unsigned count_exported(const struct dp_elf_file *file)
 }
 
 static void examine_symbols(const struct dp_patient *patient, const struct dp_subject *subject,
-        const struct dp_elf_file *file, const struct dp_program *program)
+	const struct dp_elf_file *file, const struct dp_program *program)
 {
 	struct dp_elf_file other;
 	char advice[1200];
 	if (program->has_symtab) {
-		dp_finding(DP_FINE, "names", "a symbol table names its functions%s", program->has_debug_info ? ", DWARF its lines" : "");
-	} else if (dp_debug_file_open(&other, file, subject->shown, *patient->root ? patient->root : NULL) == 0) {
-		dp_finding(DP_FINE, "names", "stripped, but its debug file is there: %s", other.path ? other.path : "");
+		dp_finding(DP_FINE, "names", "a symbol table names its functions%s",
+			program->has_debug_info ? ", DWARF its lines" : "");
+	} else if (dp_debug_file_open(&other, file, subject->shown, *patient->root ? patient->root : NULL) ==
+		   0) {
+		dp_finding(DP_FINE, "names", "stripped, but its debug file is there: %s",
+			other.path ? other.path : "");
 		dp_elf_close(&other);
 	} else if (dp_mini_debug_open(&other, file) == 0) {
 		dp_finding(DP_FINE, "names", "stripped, but .gnu_debugdata names its functions");
 		dp_elf_close(&other);
 	} else {
 		advise(subject, program->build_id, advice, sizeof advice);
-		dp_finding(DP_LESS, "names", "stripped: %u exported functions have names, the others are shown as file+offset: %s",
-		        count_exported(file), advice);
+		dp_finding(DP_LESS, "names",
+			"stripped: %u exported functions have names, the others are shown as file+offset: %s",
+			count_exported(file), advice);
 	}
 	if (*program->build_id)
 		dp_finding(DP_FINE, "build-id", "%s", program->build_id);
 	else
-		dp_finding(DP_FINE, "build-id", "none: names are found here alone, no server can add them later (-Wl,--build-id)");
+		dp_finding(DP_FINE, "build-id",
+			"none: names are found here alone, no server can add them later (-Wl,--build-id)");
 }
 
 void dp_examine_names(const struct dp_patient *patient, const struct dp_subject *subject)
@@ -123,9 +130,11 @@ void dp_examine_names(const struct dp_patient *patient, const struct dp_subject 
 		return;
 	examine_symbols(patient, subject, &file, &program);
 	if (program.has_eh_frame)
-		dp_finding(DP_FINE, "unwinding", ".eh_frame tells how to walk its stacks: frame pointers are not needed");
+		dp_finding(DP_FINE, "unwinding",
+			".eh_frame tells how to walk its stacks: frame pointers are not needed");
 	else if (!program.is_go)
-		dp_finding(DP_LESS, "unwinding", "no .eh_frame: stacks are walked by frame pointers, and end where code has none; "
-		                                 "build with -fasynchronous-unwind-tables or -fno-omit-frame-pointer");
+		dp_finding(DP_LESS, "unwinding",
+			"no .eh_frame: stacks are walked by frame pointers, and end where code has none; "
+			"build with -fasynchronous-unwind-tables or -fno-omit-frame-pointer");
 	dp_elf_close(&file);
 }

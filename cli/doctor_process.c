@@ -35,13 +35,15 @@ static void say_owner(const struct process *process)
 	if (process->maps)
 		return;
 	if (uid != geteuid())
-		dp_finding(DP_LESS, "owner", "process %d belongs to %s (uid %u): what only its owner may see is left out; ask as "
-		                             "that user or as root",
-		        (int)process->pid, owner ? owner->pw_name : "another user", (unsigned)uid);
+		dp_finding(DP_LESS, "owner",
+			"process %d belongs to %s (uid %u): what only its owner may see is left out; ask as "
+			"that user or as root",
+			(int)process->pid, owner ? owner->pw_name : "another user", (unsigned)uid);
 	else
-		dp_finding(DP_LESS, "owner", "process %d keeps its memory map from its own user (it changed its privileges, or may "
-		                             "not be dumped): ask as root",
-		        (int)process->pid);
+		dp_finding(DP_LESS, "owner",
+			"process %d keeps its memory map from its own user (it changed its privileges, or "
+			"may not be dumped): ask as root",
+			(int)process->pid);
 }
 
 /* False: it is nothing that could be profiled, and that was said. */
@@ -49,10 +51,12 @@ static bool is_profilable(const struct process *process)
 {
 	const char state = *dp_proc_field(process->status, "State");
 	if (state == 'Z' || state == 'X')
-		dp_finding(DP_NOT, "process", "process %d has ended and waits to be reaped by its parent", (int)process->pid);
+		dp_finding(DP_NOT, "process", "process %d has ended and waits to be reaped by its parent",
+			(int)process->pid);
 	else if (!*dp_proc_field(process->status, "VmSize"))
-		dp_finding(DP_NOT, "process", "process %d is a thread of the kernel; perf shows what the kernel does",
-		        (int)process->pid);
+		dp_finding(DP_NOT, "process",
+			"process %d is a thread of the kernel; perf shows what the kernel does",
+			(int)process->pid);
 	else
 		return true;
 	return false;
@@ -64,16 +68,18 @@ static bool find_process(struct process *process)
 	process->status = dp_proc_read(process->pid, "status", NULL);
 	if (!process->status) {
 		if (kill(process->pid, 0) == 0 || errno == EPERM)
-			dp_finding(DP_NOT, "process", "process %d is there but /proc does not show it (another user's, hidepid): ask as "
-			                              "root",
-			        (int)process->pid);
+			dp_finding(DP_NOT, "process",
+				"process %d is there but /proc does not show it (another user's, hidepid): "
+				"ask as root",
+				(int)process->pid);
 		else
 			dp_finding(DP_NOT, "process", "there is no process %d", (int)process->pid);
 		return false;
 	}
 	const pid_t leader = (pid_t)atoi(dp_proc_field(process->status, "Tgid"));
 	if (leader > 0 && leader != process->pid) {
-		dp_finding(DP_FINE, "process", "%d is a thread of process %d, which is looked at", (int)process->pid, (int)leader);
+		dp_finding(DP_FINE, "process", "%d is a thread of process %d, which is looked at",
+			(int)process->pid, (int)leader);
 		process->pid = leader;
 		free(process->status);
 		return find_process(process);
@@ -139,7 +145,8 @@ static uint64_t cpu_ms(pid_t pid)
 	return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
 }
 
-/* Threads that have a timer of ours: SIGPROF with our cookie (capture/thread_signal.c). -1: the kernel does not say. */
+/* Threads that have a timer of ours: SIGPROF with our cookie (capture/thread_signal.c). -1: the kernel does
+ * not say. */
 static int count_timers(pid_t pid)
 {
 	char ours[32];
@@ -163,17 +170,21 @@ static void examine_agent(const struct process *process)
 	else if (agent > 0)
 		dp_finding(DP_FINE, "agent", "deepprof-agent, process %d, serves it", (int)agent);
 	else if (agent < 0)
-		dp_finding(DP_LESS, "agent", "there is a deepprof-agent of another user, into which only root may look");
+		dp_finding(DP_LESS, "agent",
+			"there is a deepprof-agent of another user, into which only root may look");
 	else if (has_mapped(process->maps, "/memfd:deepprof"))
-		dp_finding(DP_LESS, "agent", "the agent that served it is gone; the library looks for another within a few seconds of "
-		                             "CPU time, what it recorded since is lost");
+		dp_finding(DP_LESS, "agent",
+			"the agent that served it is gone; the library looks for another within a few "
+			"seconds of CPU time, what it recorded since is lost");
 	else if (used_ms < SOON_MS)
-		dp_finding(DP_FINE, "agent", "none yet: it has used %llu ms of CPU time, and the third sample brings one",
-		        (unsigned long long)used_ms);
+		dp_finding(DP_FINE, "agent",
+			"none yet: it has used %llu ms of CPU time, and the third sample brings one",
+			(unsigned long long)used_ms);
 	else
-		dp_finding(DP_NOT, "agent", "no deepprof-agent serves it, after %.1f s of CPU time: the lines below say what may be "
-		                            "in the way",
-		        (double)used_ms / 1000);
+		dp_finding(DP_NOT, "agent",
+			"no deepprof-agent serves it, after %.1f s of CPU time: the lines below say what may "
+			"be in the way",
+			(double)used_ms / 1000);
 }
 
 static void examine_loaded(const struct process *process)
@@ -182,13 +193,15 @@ static void examine_loaded(const struct process *process)
 	const int threads = atoi(dp_proc_field(process->status, "Threads"));
 	dp_finding(DP_FINE, "loaded", "libdeepprof.so is in process %d", (int)process->pid);
 	if (!timers) {
-		dp_finding(DP_NOT, "timers", "none of its threads has a timer of ours: the settings below switch it off, or a seccomp "
-		                             "filter came that does not let a signal handler return");
+		dp_finding(DP_NOT, "timers",
+			"none of its threads has a timer of ours: the settings below switch it off, or a "
+			"seccomp filter came that does not let a signal handler return");
 		return;
 	}
 	if (timers > 0 && timers < threads)
-		dp_finding(DP_FINE, "timers", "%d of %d threads have a timer; the others get one when they are seen to compute", timers,
-		        threads);
+		dp_finding(DP_FINE, "timers",
+			"%d of %d threads have a timer; the others get one when they are seen to compute",
+			timers, threads);
 	else if (timers > 0)
 		dp_finding(DP_FINE, "timers", "each of its %d threads has a timer", threads);
 	examine_agent(process);
@@ -198,15 +211,19 @@ static void examine_unloaded(const struct process *process, const struct dp_pati
 {
 	const char *preload = dp_variable(patient->environment, "LD_PRELOAD");
 	if (!process->maps)
-		dp_finding(DP_LESS, "loaded", "whether libdeepprof.so is in process %d cannot be seen", (int)process->pid);
+		dp_finding(DP_LESS, "loaded", "whether libdeepprof.so is in process %d cannot be seen",
+			(int)process->pid);
 	else if (preload && strstr(preload, "libdeepprof.so"))
-		dp_finding(DP_NOT, "loaded", "LD_PRELOAD names libdeepprof.so, but it is not in process %d: a line below says why, or "
-		                             "the file was not there",
-		        (int)process->pid);
+		dp_finding(DP_NOT, "loaded",
+			"LD_PRELOAD names libdeepprof.so, but it is not in process %d: a line below says "
+			"why, or the file was not there",
+			(int)process->pid);
 	else
-		dp_finding(DP_NOT, "loaded", "libdeepprof.so is not in process %d and a running native program cannot be made to load "
-		                             "it: start it again with LD_PRELOAD=%s; the lines below say how that would go",
-		        (int)process->pid, *patient->files.library ? patient->files.library : "/path/to/libdeepprof.so");
+		dp_finding(DP_NOT, "loaded",
+			"libdeepprof.so is not in process %d and a running native program cannot be made to "
+			"load it: start it again with LD_PRELOAD=%s; the lines below say how that would go",
+			(int)process->pid,
+			*patient->files.library ? patient->files.library : "/path/to/libdeepprof.so");
 }
 
 /* ---- company ---- */
@@ -216,23 +233,25 @@ static void examine_company(const struct process *process)
 	static const struct {
 		const char *file, *title;
 	} profilers[] = {
-	        {"libprofiler.so", "gperftools' CPU profiler"},
-	        {"libtcmalloc_and_profiler.so", "gperftools' CPU profiler"},
-	        {"libdd_profiling", "Datadog's ddprof"},
-	        {"libddprof", "Datadog's ddprof"},
-	        {"libasyncProfiler.so", "async-profiler"},
-	        {"libjavaProfiler", "Datadog's Java profiler"},
-	        {"libpyroscope", "a Pyroscope client"},
+		{"libprofiler.so", "gperftools' CPU profiler"},
+		{"libtcmalloc_and_profiler.so", "gperftools' CPU profiler"},
+		{"libdd_profiling", "Datadog's ddprof"},
+		{"libddprof", "Datadog's ddprof"},
+		{"libasyncProfiler.so", "async-profiler"},
+		{"libjavaProfiler", "Datadog's Java profiler"},
+		{"libpyroscope", "a Pyroscope client"},
 	};
 	for (size_t i = 0; process->maps && i < sizeof profilers / sizeof profilers[0]; i++)
 		if (has_mapped(process->maps, profilers[i].file))
-			dp_finding(DP_LESS, "profilers", "%s (%s) is in it too: use one CPU profiler at a time, each sees the other's "
-			                                 "cost",
-			        profilers[i].file, profilers[i].title);
+			dp_finding(DP_LESS, "profilers",
+				"%s (%s) is in it too: use one CPU profiler at a time, each sees the other's "
+				"cost",
+				profilers[i].file, profilers[i].title);
 	const uint64_t caught = strtoull(dp_proc_field(process->status, "SigCgt"), NULL, 16);
 	if (process->maps && !process->is_loaded && caught >> (SIGPROF - 1) & 1)
-		dp_finding(DP_FINE, "SIGPROF", "it has a handler of its own (a profiler's?): under libdeepprof.so it keeps the signals "
-		                               "that are its own");
+		dp_finding(DP_FINE, "SIGPROF",
+			"it has a handler of its own (a profiler's?): under libdeepprof.so it keeps the "
+			"signals that are its own");
 }
 
 /* ---- its program ---- */
@@ -252,9 +271,11 @@ static void examine_jit(const struct process *process, const struct dp_patient *
 	char path[PATH_MAX];
 	const char *pids = dp_proc_field(process->status, "NSpid");
 	const char *last = strrchr(pids, '\t');
-	snprintf(path, sizeof path, "%s/tmp/perf-%d.map", patient->root, last ? atoi(last + 1) : (int)process->pid);
+	snprintf(path, sizeof path, "%s/tmp/perf-%d.map", patient->root,
+		last ? atoi(last + 1) : (int)process->pid);
 	if (access(path, R_OK) == 0)
-		dp_finding(DP_FINE, "perf map", "%s names code that is compiled at run time", path + strlen(patient->root));
+		dp_finding(DP_FINE, "perf map", "%s names code that is compiled at run time",
+			path + strlen(patient->root));
 }
 
 static bool examine_its_program(const struct process *process, const struct dp_patient *patient)
@@ -265,9 +286,10 @@ static bool examine_its_program(const struct process *process, const struct dp_p
 		return true;
 	snprintf(placed, sizeof placed, "%s%s", patient->root, process->program);
 	if (!is_still_there(process->pid, placed)) {
-		dp_finding(DP_LESS, "program", "%s is no longer the file that runs (it was replaced or removed): names of what runs "
-		                               "cannot be found; start the program again",
-		        process->program);
+		dp_finding(DP_LESS, "program",
+			"%s is no longer the file that runs (it was replaced or removed): names of what runs "
+			"cannot be found; start the program again",
+			process->program);
 		snprintf(exe, sizeof exe, "/proc/%d/exe", (int)process->pid);
 		subject.opened = exe;
 	}
@@ -283,7 +305,8 @@ static bool is_own_root(pid_t pid)
 	char root[64];
 	struct stat its, ours;
 	snprintf(root, sizeof root, "/proc/%d/root/", (int)pid);
-	return stat(root, &its) != 0 || stat("/", &ours) != 0 || (its.st_dev == ours.st_dev && its.st_ino == ours.st_ino);
+	return stat(root, &its) != 0 || stat("/", &ours) != 0 ||
+	       (its.st_dev == ours.st_dev && its.st_ino == ours.st_ino);
 }
 
 bool dp_examine_process(struct dp_patient *patient)

@@ -43,16 +43,19 @@ static void examine_foreign(const struct dp_subject *subject)
 #endif
 	const uint16_t its = (uint16_t)(start[18] | start[19] << 8);
 	if (size < (ssize_t)sizeof start)
-		dp_finding(DP_NOT, "program", "%s is a damaged ELF file; build or install it again", subject->shown);
+		dp_finding(DP_NOT, "program", "%s is a damaged ELF file; build or install it again",
+			subject->shown);
 	else if (start[EI_CLASS] == ELFCLASS32)
-		dp_finding(DP_NOT, "program", "%s is a 32-bit program and libdeepprof.so is of 64 bits: build it for 64 bits, or "
-		                              OUTSIDE,
-		        subject->shown);
+		dp_finding(DP_NOT, "program",
+			"%s is a 32-bit program and libdeepprof.so is of 64 bits: build it for 64 bits, "
+			"or " OUTSIDE,
+			subject->shown);
 	else if (its != machine)
-		dp_finding(DP_NOT, "program", "%s is for another machine (ELF machine %u, this one is %u)", subject->shown, its,
-		        machine);
+		dp_finding(DP_NOT, "program", "%s is for another machine (ELF machine %u, this one is %u)",
+			subject->shown, its, machine);
 	else
-		dp_finding(DP_NOT, "program", "%s is a damaged ELF file; build or install it again", subject->shown);
+		dp_finding(DP_NOT, "program", "%s is a damaged ELF file; build or install it again",
+			subject->shown);
 }
 
 /* Are there segments to load, and are they within the file? An object file has none. */
@@ -67,7 +70,7 @@ static bool is_whole(const char *path)
 	for (size_t i = 0; dp_elf_segment(&file, i, &segment); i++) {
 		has_code |= segment.p_type == PT_LOAD && segment.p_flags & PF_X;
 		is_cut |= segment.p_type == PT_LOAD &&
-		          (segment.p_offset > file.size || segment.p_filesz > file.size - segment.p_offset);
+			  (segment.p_offset > file.size || segment.p_filesz > file.size - segment.p_offset);
 	}
 	dp_elf_close(&file);
 	return has_code && !is_cut;
@@ -77,29 +80,35 @@ static bool is_whole(const char *path)
 static bool examine_link(const struct dp_subject *subject, const struct dp_program *program)
 {
 	if (!is_whole(subject->opened)) {
-		dp_finding(DP_NOT, "program", "%s is a damaged ELF file: its code is not all there; build or install it again",
-		        subject->shown);
+		dp_finding(DP_NOT, "program",
+			"%s is a damaged ELF file: its code is not all there; build or install it again",
+			subject->shown);
 	} else if (program->link == DP_LINK_STATIC && program->is_go) {
-		dp_finding(DP_NOT, "program", "%s is a static Go program, which LD_PRELOAD cannot reach: use Go's own pprof "
-		                              "(net/http/pprof, Pyroscope's Go client), or " OUTSIDE,
-		        subject->shown);
+		dp_finding(DP_NOT, "program",
+			"%s is a static Go program, which LD_PRELOAD cannot reach: use Go's own pprof "
+			"(net/http/pprof, Pyroscope's Go client), or " OUTSIDE,
+			subject->shown);
 	} else if (program->link == DP_LINK_STATIC) {
-		dp_finding(DP_NOT, "program", "%s is statically linked, so LD_PRELOAD cannot reach it: link it dynamically "
-		                              "(without -static; it may then be linked with -ldeepprof too), or " OUTSIDE,
-		        subject->shown);
+		dp_finding(DP_NOT, "program",
+			"%s is statically linked, so LD_PRELOAD cannot reach it: link it dynamically "
+			"(without -static; it may then be linked with -ldeepprof too), or " OUTSIDE,
+			subject->shown);
 	} else if (program->link != DP_LINK_DYNAMIC) {
-		dp_finding(DP_NOT, "program", "%s is %s, not a program; name the program that uses it", subject->shown,
-		        program->link == DP_LINK_LIBRARY ? "a library" : "an object file");
+		dp_finding(DP_NOT, "program", "%s is %s, not a program; name the program that uses it",
+			subject->shown, program->link == DP_LINK_LIBRARY ? "a library" : "an object file");
 	} else if (program->libc == DP_LIBC_MUSL) {
-		dp_finding(DP_FINE, "program", "%s is dynamically linked with musl: the library loads there too; stacks end at "
-		                               "musl's start code, which has no unwind information",
-		        subject->shown);
+		dp_finding(DP_FINE, "program",
+			"%s is dynamically linked with musl: the library loads there too; stacks end at "
+			"musl's start code, which has no unwind information",
+			subject->shown);
 		return true;
 	} else if (program->libc == DP_LIBC_UNKNOWN) {
-		dp_finding(DP_LESS, "program", "%s uses the loader %s, which may not know LD_PRELOAD", subject->shown, program->loader);
+		dp_finding(DP_LESS, "program", "%s uses the loader %s, which may not know LD_PRELOAD",
+			subject->shown, program->loader);
 		return true;
 	} else {
-		dp_finding(DP_FINE, "program", "%s is dynamically linked: LD_PRELOAD reaches it", subject->shown);
+		dp_finding(DP_FINE, "program", "%s is dynamically linked: LD_PRELOAD reaches it",
+			subject->shown);
 		return true;
 	}
 	return false;
@@ -136,20 +145,24 @@ static const char *secure_reason(const struct dp_program *program, const char *p
 	return program->has_capabilities && getuid() ? "given capabilities" : NULL;
 }
 
-static void examine_secure(const struct dp_patient *patient, const struct dp_subject *subject,
-        const struct dp_program *program)
+static void examine_secure(
+	const struct dp_patient *patient, const struct dp_subject *subject, const struct dp_program *program)
 {
 	const char *reason = secure_reason(program, subject->opened);
 	if (patient->pid ? is_secure_process(patient->pid) == 1 : reason != NULL)
-		dp_finding(DP_NOT, "privileges", "%s %s%s, so the loader ignores LD_PRELOAD for it: start what it starts as the "
-		                                 "user that it becomes, or " OUTSIDE,
-		        subject->shown, patient->pid ? "was started with other privileges than its user's" : "is ",
-		        patient->pid ? "" : reason);
+		dp_finding(DP_NOT, "privileges",
+			"%s %s%s, so the loader ignores LD_PRELOAD for it: start what it starts as the user "
+			"that it becomes, or " OUTSIDE,
+			subject->shown,
+			patient->pid ? "was started with other privileges than its user's" : "is ",
+			patient->pid ? "" : reason);
 	else if (!patient->pid && (program->is_setuid || program->is_setgid || program->has_capabilities))
-		dp_finding(DP_FINE, "privileges", "%s is %s, but gives this user nothing that it has not: it is preloaded like "
-		                                  "others",
-		        subject->shown,
-		        program->is_setuid ? "setuid" : program->is_setgid ? "setgid" : "given capabilities");
+		dp_finding(DP_FINE, "privileges",
+			"%s is %s, but gives this user nothing that it has not: it is preloaded like others",
+			subject->shown,
+			program->is_setuid   ? "setuid"
+			: program->is_setgid ? "setgid"
+					     : "given capabilities");
 }
 
 /* ---- languages ---- */
@@ -191,54 +204,63 @@ static void examine_node(const struct dp_patient *patient, const struct dp_subje
 {
 	const char *options = dp_variable(patient->environment, "NODE_OPTIONS");
 	if (has_argument(subject, "--perf-basic-prof") || (options && strstr(options, "--perf-basic-prof")) ||
-	        has_argument(subject, "--perf-prof"))
-		dp_finding(DP_FINE, "node", "JavaScript functions are named by the perf map that --perf-basic-prof writes");
+		has_argument(subject, "--perf-prof"))
+		dp_finding(DP_FINE, "node",
+			"JavaScript functions are named by the perf map that --perf-basic-prof writes");
 	else
-		dp_finding(DP_LESS, "node", "JavaScript functions will have no names: start it as node --perf-basic-prof, or with "
-		                            "NODE_OPTIONS=--perf-basic-prof");
+		dp_finding(DP_LESS, "node",
+			"JavaScript functions will have no names: start it as node --perf-basic-prof, or "
+			"with NODE_OPTIONS=--perf-basic-prof");
 }
 
-static void examine_language(const struct dp_patient *patient, const struct dp_subject *subject,
-        const struct dp_program *program)
+static void examine_language(
+	const struct dp_patient *patient, const struct dp_subject *subject, const struct dp_program *program)
 {
 	if (program->is_go)
-		dp_finding(DP_FINE, "go", "a Go program: goroutines are walked by their frame pointers; Go's own pprof knows "
-		                          "their labels, memory and locks besides");
+		dp_finding(DP_FINE, "go",
+			"a Go program: goroutines are walked by their frame pointers; Go's own pprof knows "
+			"their labels, memory and locks besides");
 	if (program->is_python)
-		dp_finding(DP_LESS, "python", "Python%s: its C code is seen and named, Python's own functions are not read by this "
-		                              "version; py-spy names them meanwhile",
-		        python_version(subject, program));
+		dp_finding(DP_LESS, "python",
+			"Python%s: its C code is seen and named, Python's own functions are not read by this "
+			"version; py-spy names them meanwhile",
+			python_version(subject, program));
 	if (program->is_jvm)
-		dp_finding(DP_LESS, "java", "Java methods have no names in this version, the JVM's own code has; async-profiler names "
-		                            "them meanwhile");
+		dp_finding(DP_LESS, "java",
+			"Java methods have no names in this version, the JVM's own code has; async-profiler "
+			"names them meanwhile");
 	if (is_node(subject, program))
 		examine_node(patient, subject);
 }
 
 /* ---- company ---- */
 
-static void examine_sanitizer(const struct dp_patient *patient, const struct dp_subject *subject,
-        const struct dp_program *program)
+static void examine_sanitizer(
+	const struct dp_patient *patient, const struct dp_subject *subject, const struct dp_program *program)
 {
 	const char *options = dp_variable(patient->environment, "ASAN_OPTIONS");
 	const char *preload = dp_variable(patient->environment, "LD_PRELOAD");
 	if (strstr(program->needed, "libtsan.so"))
-		dp_finding(DP_LESS, "sanitizer", "%s is built with -fsanitize=thread, which holds signals back while code computes: "
-		                                 "hardly a sample comes; profile a build without it",
-		        base_name(subject->shown));
+		dp_finding(DP_LESS, "sanitizer",
+			"%s is built with -fsanitize=thread, which holds signals back while code computes: "
+			"hardly a sample comes; profile a build without it",
+			base_name(subject->shown));
 	if (!strstr(program->needed, "libasan.so") || subject->is_running)
 		return;
 	if (options && strstr(options, "verify_asan_link_order=0"))
-		dp_finding(DP_FINE, "sanitizer", "AddressSanitizer is told not to insist on being the first library");
+		dp_finding(DP_FINE, "sanitizer",
+			"AddressSanitizer is told not to insist on being the first library");
 	else if (preload && !strncmp(base_name(preload), "libasan", 7) && !strchr(preload, ':'))
-		dp_finding(DP_LESS, "sanitizer", "AddressSanitizer must stay first: LD_PRELOAD=%s:%s (deepprof run puts itself first: "
-		                                 "there set ASAN_OPTIONS=verify_asan_link_order=0)",
-		        preload, patient->files.library);
+		dp_finding(DP_LESS, "sanitizer",
+			"AddressSanitizer must stay first: LD_PRELOAD=%s:%s (deepprof run puts itself first: "
+			"there set ASAN_OPTIONS=verify_asan_link_order=0)",
+			preload, patient->files.library);
 	else
-		dp_finding(DP_NOT, "sanitizer", "%s is built with -fsanitize=address, which ends a program whose first library is "
-		                                "another: set ASAN_OPTIONS=verify_asan_link_order=0, or put libasan.so first in "
-		                                "LD_PRELOAD",
-		        base_name(subject->shown));
+		dp_finding(DP_NOT, "sanitizer",
+			"%s is built with -fsanitize=address, which ends a program whose first library is "
+			"another: set ASAN_OPTIONS=verify_asan_link_order=0, or put libasan.so first in "
+			"LD_PRELOAD",
+			base_name(subject->shown));
 }
 
 /* What else is preloaded; the loader splits at spaces and colons. */
@@ -254,8 +276,9 @@ static void examine_preload(const struct dp_patient *patient)
 		if (strstr(name, "libdeepprof.so"))
 			continue;
 		if (*name == '/' && access(placed, R_OK) != 0)
-			dp_finding(DP_LESS, "preload", "LD_PRELOAD names %s too: %s; the loader complains of it at each start", name,
-			        strerror(errno));
+			dp_finding(DP_LESS, "preload",
+				"LD_PRELOAD names %s too: %s; the loader complains of it at each start", name,
+				strerror(errno));
 		else if (*name)
 			dp_finding(DP_FINE, "preload", "LD_PRELOAD names %s too; both are loaded", name);
 	}
@@ -268,14 +291,16 @@ static void examine_preload(const struct dp_patient *patient)
 
 static void examine_needed(const struct dp_program *program)
 {
-	static const char *const profilers[] = {"libprofiler.so", "libtcmalloc_and_profiler.so", "libdd_profiling", "libddprof"};
+	static const char *const profilers[] = {
+		"libprofiler.so", "libtcmalloc_and_profiler.so", "libdd_profiling", "libddprof"};
 	if (strstr(program->needed, "libdeepprof.so"))
 		dp_finding(DP_FINE, "linked", "it is linked with libdeepprof.so and needs no LD_PRELOAD");
 	for (size_t i = 0; i < sizeof profilers / sizeof profilers[0]; i++)
 		if (strstr(program->needed, profilers[i]))
-			dp_finding(DP_LESS, "profilers", "it is linked with %s, a CPU profiler too: use one at a time, each sees the "
-			                                 "other's cost",
-			        profilers[i]);
+			dp_finding(DP_LESS, "profilers",
+				"it is linked with %s, a CPU profiler too: use one at a time, each sees the "
+				"other's cost",
+				profilers[i]);
 }
 
 bool dp_examine_program(const struct dp_patient *patient, const struct dp_subject *subject)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The settings, read as the library reads them, and what they lead to: folders, servers. No secret is shown. */
+ * The settings, read as the library reads them, and what they lead to: folders, servers. No secret is shown.
+ */
 #include "cli/doctor.h"
 
 #include "export/push_curl.h"
@@ -39,22 +40,28 @@ static void place(const struct dp_patient *patient, const char *path, char *plac
 		snprintf(placed, size, "%s/%s", patient->directory, path);
 }
 
-static void read_config(struct dp_patient *patient, const char *path, const struct dp_settings_listener *listener)
+static void read_config(
+	struct dp_patient *patient, const char *path, const struct dp_settings_listener *listener)
 {
 	char placed[1200], *bytes;
 	struct stat status;
 	size_t size;
 	place(patient, path, placed, sizeof placed);
-	bytes = stat(placed, &status) == 0 && !S_ISREG(status.st_mode) ? NULL : dp_proc_read(0, placed, &size);
+	bytes = stat(placed, &status) == 0 && !S_ISREG(status.st_mode) ? NULL
+								       : dp_proc_read(0, placed, &size);
 	if (!bytes) {
-		dp_finding(DP_LESS, "settings", "DEEPPROF_CONFIG names %s, which cannot be read: name a readable file or unset it",
-		        path);
+		dp_finding(DP_LESS, "settings",
+			"DEEPPROF_CONFIG names %s, which cannot be read: name a readable file or unset it",
+			path);
 		return;
 	}
-	if (size > CONFIG_MOST) {
-		dp_finding(DP_LESS, "settings", "DEEPPROF_CONFIG names %s, of which only the first %d bytes are read", path,
-		        CONFIG_MOST);
-		size = CONFIG_MOST;
+	if (size >= CONFIG_MOST) {
+		dp_finding(DP_LESS, "settings",
+			"DEEPPROF_CONFIG names %s, which is larger than 16 KiB and so is not read: shorten "
+			"it",
+			path);
+		free(bytes);
+		return;
 	}
 	dp_settings_read_file(&patient->settings, bytes, size, listener);
 	free(bytes);
@@ -73,22 +80,27 @@ static void read_settings(struct dp_patient *patient)
 	dp_settings_keep_supported(settings, &second_listener);
 	const bool is_enabled = dp_settings_is_enabled(settings);
 	for (unsigned i = 0; i < bad.count; i++)
-		dp_finding(strstr(bad.lines[i], "unprofiled") ? DP_NOT : DP_LESS, "settings", "%s", bad.lines[i]);
+		dp_finding(strstr(bad.lines[i], "unprofiled") ? DP_NOT : DP_LESS, "settings", "%s",
+			bad.lines[i]);
 	for (unsigned i = 0; i < unbuilt.count; i++)
-		dp_finding(was_enabled && !is_enabled && !strstr(unbuilt.lines[i], "has no effect") ? DP_NOT : DP_LESS, "settings",
-		        "%s", unbuilt.lines[i]);
+		dp_finding(was_enabled && !is_enabled && !strstr(unbuilt.lines[i], "has no effect") ? DP_NOT
+												    : DP_LESS,
+			"settings", "%s", unbuilt.lines[i]);
 	if (!settings->enabled)
-		dp_finding(DP_NOT, "settings", "enabled is false: set DEEPPROF_ENABLED=true, or unset what switches it off");
+		dp_finding(DP_NOT, "settings",
+			"enabled is false: set DEEPPROF_ENABLED=true, or unset what switches it off");
 	else if (!is_enabled && !bad.count && !unbuilt.count)
-		dp_finding(DP_NOT, "settings", "profiles names nothing to profile: set DEEPPROF_PROFILES=cpu");
+		dp_finding(
+			DP_NOT, "settings", "profiles names nothing to profile: set DEEPPROF_PROFILES=cpu");
 	else if (is_enabled && !bad.count && !unbuilt.count)
 		dp_finding(DP_FINE, "settings", "%s",
-		        dp_settings_is_configured(settings)
-		                ? "all understood"
-		                : "no output and no server is set: files go to the working directory");
+			dp_settings_is_configured(settings)
+				? "all understood"
+				: "no output and no server is set: files go to the working directory");
 	if (patient->is_script && !settings->children)
-		dp_finding(DP_LESS, "settings", "children is false: of a script only its interpreter is profiled, not what it starts; "
-		                                "set DEEPPROF_CHILDREN=true");
+		dp_finding(DP_LESS, "settings",
+			"children is false: of a script only its interpreter is profiled, not what it "
+			"starts; set DEEPPROF_CHILDREN=true");
 }
 
 /* ---- output ---- */
@@ -110,11 +122,13 @@ static void examine_output(const struct dp_patient *patient)
 	place(patient, path, folder, sizeof folder);
 	const char *shown = strcmp(path, ".") != 0 ? path : "the working directory";
 	if (access(folder, F_OK) != 0)
-		dp_finding(DP_NOT, "output", "the folder %s: %s; make it, or name another one in DEEPPROF_OUTPUT", shown,
-		        strerror(errno));
+		dp_finding(DP_NOT, "output",
+			"the folder %s: %s; make it, or name another one in DEEPPROF_OUTPUT", shown,
+			strerror(errno));
 	else if (access(folder, W_OK | X_OK) != 0)
-		dp_finding(DP_NOT, "output", "nothing may be written to %s: %s; name another place in DEEPPROF_OUTPUT",
-		        shown, strerror(errno));
+		dp_finding(DP_NOT, "output",
+			"nothing may be written to %s: %s; name another place in DEEPPROF_OUTPUT", shown,
+			strerror(errno));
 	else
 		dp_finding(DP_FINE, "output", "%s may be written to", shown);
 }
@@ -147,29 +161,30 @@ static void on_answer(void *context, const struct dp_http_answer *got)
 		answer->verdict = question->address->kind->judge(got);
 	if (!dp_server_address_is_secret(question->options, text))
 		snprintf(answer->text, sizeof answer->text, "%s", text);
-	/* "Invalid argument", in the words of Connect or of gRPC: such a server refuses a request because no profile is
-	 * in it, and only after it has accepted who asks. */
+	/* "Invalid argument", in the words of Connect or of gRPC: such a server refuses a request because no
+	 * profile is in it, and only after it has accepted who asks. */
 	if (got->outcome == DP_HTTP_ANSWERED && got->status == 400 &&
-	        (strstr(got->body, "\"code\":\"invalid_argument\"") || strstr(got->body, "\"code\":3")))
+		(strstr(got->body, "\"code\":\"invalid_argument\"") || strstr(got->body, "\"code\":3")))
 		answer->verdict = DP_DELIVERED;
 }
 
 static void ask(struct dp_http *http, struct question *question)
 {
 	const struct dp_http_post post = {
-	        .url = question->address->url,
-	        .headers = (const char *const *)question->address->headers,
-	        .body = "",
-	        .size = 0,
-	        .done = on_answer,
-	        .context = question,
+		.url = question->address->url,
+		.headers = (const char *const *)question->address->headers,
+		.body = "",
+		.size = 0,
+		.done = on_answer,
+		.context = question,
 	};
 	const char *message = NULL;
 	struct dp_http_request *request = dp_http_start(http, &post, &message);
 	const uint64_t end = dp_http_now_ms() + ANSWER_MS + 500;
 	if (!request) {
 		question->answer = (struct answer){.is_there = true, .outcome = DP_HTTP_UNREACHABLE};
-		snprintf(question->answer.text, sizeof question->answer.text, "%s", message ? message : "no memory");
+		snprintf(question->answer.text, sizeof question->answer.text, "%s",
+			message ? message : "no memory");
 		return;
 	}
 	while (!question->answer.is_there && dp_http_now_ms() < end) {
@@ -188,28 +203,35 @@ static void tell_answer(const struct question *question, enum dp_standing bad)
 	const char *shown = question->address->shown, *title = question->address->kind->title;
 	const char *colon = *answer->text ? ": " : "";
 	if (!answer->is_there || answer->outcome == DP_HTTP_BROKEN)
-		dp_finding(bad, "server", "%s takes the connection but does not answer%s%s; is it %s, and what is between?", shown,
-		        colon, answer->text, title);
+		dp_finding(bad, "server",
+			"%s takes the connection but does not answer%s%s; is it %s, and what is between?",
+			shown, colon, answer->text, title);
 	else if (answer->outcome == DP_HTTP_UNTRUSTED)
-		dp_finding(bad, "server", "%s: TLS fails%s%s; if it is https at all, name its authority's PEM file in DEEPPROF_CA",
-		        shown, colon, answer->text);
+		dp_finding(bad, "server",
+			"%s: TLS fails%s%s; if it is https at all, name its authority's PEM file in "
+			"DEEPPROF_CA",
+			shown, colon, answer->text);
 	else if (answer->outcome == DP_HTTP_UNREACHABLE)
-		dp_finding(bad, "server", "%s cannot be reached%s%s; is the server up, and host and port right?", shown, colon,
-		        answer->text);
+		dp_finding(bad, "server",
+			"%s cannot be reached%s%s; is the server up, and host and port right?", shown, colon,
+			answer->text);
 	else if (answer->outcome == DP_HTTP_GARBAGE)
-		dp_finding(bad, "server", "%s: what answers there is no %s%s%s; is the port right, and http or https?", shown, title,
-		        colon, answer->text);
+		dp_finding(bad, "server",
+			"%s: what answers there is no %s%s%s; is the port right, and http or https?", shown,
+			title, colon, answer->text);
 	else if (answer->verdict == DP_DELIVERED)
 		dp_finding(DP_FINE, "server", "%s answers as %s does", shown, title);
 	else if (answer->status == 401 || answer->status == 403)
-		dp_finding(bad, "server", "%s answers %ld%s%s; set DEEPPROF_AUTH (and DEEPPROF_TENANT) to what it asks for", shown,
-		        answer->status, colon, answer->text);
+		dp_finding(bad, "server",
+			"%s answers %ld%s%s; set DEEPPROF_AUTH (and DEEPPROF_TENANT) to what it asks for",
+			shown, answer->status, colon, answer->text);
 	else if (answer->verdict == DP_BUSY || answer->verdict == DP_LIMITED)
-		dp_finding(DP_LESS, "server", "%s answers %ld%s%s; the agent will try again", shown, answer->status, colon,
-		        answer->text);
+		dp_finding(DP_LESS, "server", "%s answers %ld%s%s; the agent will try again", shown,
+			answer->status, colon, answer->text);
 	else
-		dp_finding(bad, "server", "%s answers %ld%s%s, not as %s does; is it the right server, port and path?", shown,
-		        answer->status, colon, answer->text, title);
+		dp_finding(bad, "server",
+			"%s answers %ld%s%s, not as %s does; is it the right server, port and path?", shown,
+			answer->status, colon, answer->text, title);
 }
 
 /* A list of texts, ended by an empty one, as lines of one. */
@@ -222,8 +244,8 @@ static void join_lines(const char *list, char *text)
 	}
 }
 
-static void examine_server(struct dp_http *http, const struct dp_push_options *options, const char *url, size_t size,
-        enum dp_standing bad)
+static void examine_server(struct dp_http *http, const struct dp_push_options *options, const char *url,
+	size_t size, enum dp_standing bad)
 {
 	struct dp_server_address address;
 	const char *wrong = dp_server_address_init(&address, options, url, size);
@@ -249,19 +271,19 @@ static void examine_servers(const struct dp_settings *settings)
 	}
 	join_lines(settings->auth, auth);
 	const struct dp_push_options options = {.server = settings->server,
-	        .auth = auth,
-	        .tenant = settings->tenant,
-	        .ca = settings->ca,
-	        .cert = settings->cert,
-	        .key = settings->key,
-	        .proxy = "",
-	        .no_proxy = ""};
+		.auth = auth,
+		.tenant = settings->tenant,
+		.ca = settings->ca,
+		.cert = settings->cert,
+		.key = settings->key,
+		.proxy = "",
+		.no_proxy = ""};
 	const struct dp_http_options http_options = {.ca = settings->ca,
-	        .cert = settings->cert,
-	        .key = settings->key,
-	        .proxy = "",
-	        .no_proxy = "",
-	        .timeout_ms = ANSWER_MS};
+		.cert = settings->cert,
+		.key = settings->key,
+		.proxy = "",
+		.no_proxy = "",
+		.timeout_ms = ANSWER_MS};
 	const char *wrong = dp_push_options_check(&options);
 	struct dp_http *http = wrong ? NULL : dp_http_new(&http_options, &message);
 	if (!http) {
@@ -293,6 +315,7 @@ void dp_examine_settings(struct dp_patient *patient)
 	if (is_same_network(patient->pid))
 		examine_servers(&patient->settings);
 	else if (*patient->settings.server)
-		dp_finding(DP_LESS, "server", "the process lives in another network name space: ask again from inside its "
-		                              "container");
+		dp_finding(DP_LESS, "server",
+			"the process lives in another network name space: ask again from inside its "
+			"container");
 }

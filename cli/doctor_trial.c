@@ -38,7 +38,8 @@ static bool has_thread_agent(const char *library)
 	static const char *const beside[] = {"deepprof/libdeepprof-agent.so", "libdeepprof-agent.so"};
 	char path[PATH_MAX + 64];
 	for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
-		snprintf(path, sizeof path, "%.*s/%s", (int)(strrchr(library, '/') - library), library, beside[i]);
+		snprintf(path, sizeof path, "%.*s/%s", (int)(strrchr(library, '/') - library), library,
+			beside[i]);
 		if (access(path, R_OK) == 0)
 			return true;
 	}
@@ -49,32 +50,39 @@ void dp_examine_installation(const struct dp_patient *patient)
 {
 	const struct dp_installation *files = &patient->files;
 	if (!*files->library) {
-		dp_finding(DP_NOT, "files", "libdeepprof.so is not beside %s nor in ../lib of it: install deepprof whole",
-		        files->command);
+		dp_finding(DP_NOT, "files",
+			"libdeepprof.so is not beside %s nor in ../lib of it: install deepprof whole",
+			files->command);
 		return;
 	}
 	if (strpbrk(files->library, " :"))
-		dp_finding(DP_NOT, "files", "%s: the loader splits LD_PRELOAD at spaces and colons; install it under a path "
-		                            "without them",
-		        files->library);
+		dp_finding(DP_NOT, "files",
+			"%s: the loader splits LD_PRELOAD at spaces and colons; install it under a path "
+			"without them",
+			files->library);
 	if (!*files->agent)
-		dp_finding(DP_NOT, "files", "deepprof-agent is not beside %s nor in deepprof/ beside it: install deepprof whole",
-		        files->library);
+		dp_finding(DP_NOT, "files",
+			"deepprof-agent is not beside %s nor in deepprof/ beside it: install deepprof whole",
+			files->library);
 	else if (access(files->agent, X_OK) != 0)
-		dp_finding(DP_NOT, "files", "%s cannot be executed: %s; chmod +x it, or mount its file system without noexec",
-		        files->agent, strerror(errno));
+		dp_finding(DP_NOT, "files",
+			"%s cannot be executed: %s; chmod +x it, or mount its file system without noexec",
+			files->agent, strerror(errno));
 	else
 		dp_finding(DP_FINE, "files", "%s and its agent", files->library);
 	if (patient->settings.agent == DP_AGENT_THREAD && !has_thread_agent(files->library))
-		dp_finding(DP_LESS, "files", "agent=thread: libdeepprof-agent.so is not beside %s; an agent process is used instead",
-		        files->library);
+		dp_finding(DP_LESS, "files",
+			"agent=thread: libdeepprof-agent.so is not beside %s; an agent process is used "
+			"instead",
+			files->library);
 	if (*patient->root) {
 		char inside[PATH_MAX + 64];
 		snprintf(inside, sizeof inside, "%s%s", patient->root, files->library);
 		if (access(inside, R_OK) != 0)
-			dp_finding(DP_LESS, "files", "the process sees another root directory, in which %s is not there: install "
-			                             "deepprof there too",
-			        files->library);
+			dp_finding(DP_LESS, "files",
+				"the process sees another root directory, in which %s is not there: install "
+				"deepprof there too",
+				files->library);
 	}
 }
 
@@ -125,29 +133,35 @@ static void judge(const struct dp_profile *profile, uint64_t used_ns)
 	for (uint32_t i = 0; i < profile->samples.count; i++)
 		ended += profile->samples.at[i].location_count > 1;
 	if (!found_ns)
-		dp_finding(DP_NOT, "trial", "a program of ours used %.1f s of CPU time and got no sample", (double)used_ns / 1e9);
+		dp_finding(DP_NOT, "trial", "a program of ours used %.1f s of CPU time and got no sample",
+			(double)used_ns / 1e9);
 	else if (found_ns < used_ns / 2)
-		dp_finding(DP_LESS, "trial", "a program of ours used %.2f s of CPU time, of which its profile shows %.2f s",
-		        (double)used_ns / 1e9, (double)found_ns / 1e9);
+		dp_finding(DP_LESS, "trial",
+			"a program of ours used %.2f s of CPU time, of which its profile shows %.2f s",
+			(double)used_ns / 1e9, (double)found_ns / 1e9);
 	else if (!ended)
-		dp_finding(DP_LESS, "trial", "a program of ours was profiled, but its stacks have one frame each");
+		dp_finding(DP_LESS, "trial",
+			"a program of ours was profiled, but its stacks have one frame each");
 	else
-		dp_finding(DP_FINE, "trial", "a program of ours was preloaded: its profile shows %.2f s of %.2f s of CPU time",
-		        (double)found_ns / 1e9, (double)used_ns / 1e9);
+		dp_finding(DP_FINE, "trial",
+			"a program of ours was preloaded: its profile shows %.2f s of %.2f s of CPU time",
+			(double)found_ns / 1e9, (double)used_ns / 1e9);
 }
 
 static void read_profile(const char *path, uint64_t used_ns, int most_ms)
 {
 	struct dp_profile *profile = NULL;
 	if (!wait_for_file(path, most_ms)) {
-		dp_finding(DP_NOT, "trial", "a program of ours was preloaded and left no profile in %d s: a line above says why, or "
-		                            "else this is a defect to report",
-		        most_ms / 1000);
+		dp_finding(DP_NOT, "trial",
+			"a program of ours was preloaded and left no profile in %d s: a line above says why, "
+			"or else this is a defect to report",
+			most_ms / 1000);
 		return;
 	}
 	const int error = dp_cli_read_profile(path, &profile);
 	if (error)
-		dp_finding(DP_NOT, "trial", "the profile of a program of ours cannot be read: %s", strerror(-error));
+		dp_finding(DP_NOT, "trial", "the profile of a program of ours cannot be read: %s",
+			strerror(-error));
 	else
 		judge(profile, used_ns);
 	dp_profile_free(profile);
@@ -174,12 +188,15 @@ void dp_examine_trial(const struct dp_patient *patient, bool is_expected)
 	if (child < 0 || wait4(child, &status, 0, &usage) != child)
 		dp_finding(DP_NOT, "trial", "a program of ours cannot be started: %s", strerror(errno));
 	else if (WIFSIGNALED(status))
-		dp_finding(DP_NOT, "trial", "a program of ours that was preloaded died of %s", strsignal(WTERMSIG(status)));
+		dp_finding(DP_NOT, "trial", "a program of ours that was preloaded died of %s",
+			strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status))
-		dp_finding(DP_NOT, "trial", "a program of ours that was preloaded ended with %d", WEXITSTATUS(status));
+		dp_finding(DP_NOT, "trial", "a program of ours that was preloaded ended with %d",
+			WEXITSTATUS(status));
 	else
-		read_profile(path, (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000 +
-		                           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000,
-		        is_expected ? PROFILE_MS : DOUBTFUL_MS);
+		read_profile(path,
+			(uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000 +
+				(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000,
+			is_expected ? PROFILE_MS : DOUBTFUL_MS);
 	rmdir(folder);
 }

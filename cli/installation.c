@@ -12,7 +12,8 @@
 
 static bool try_path(char *path, const char *directory, const char *rest)
 {
-	return (size_t)snprintf(path, PATH_MAX, "%s/%s", directory, rest) < PATH_MAX && access(path, R_OK) == 0;
+	return (size_t)snprintf(path, PATH_MAX, "%s/%s", directory, rest) < PATH_MAX &&
+	       access(path, R_OK) == 0;
 }
 
 static void resolve(char *path)

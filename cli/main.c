@@ -10,9 +10,9 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
-        {"run", dp_cli_run, "run a program and all its children, then show where the CPU time went"},
-        {"report", dp_cli_report, "show, compare and convert profiles"},
-        {"doctor", dp_cli_doctor, "what would work here, for a running process or for a command, and why"},
+	{"run", dp_cli_run, "run a program and all its children, then show where the CPU time went"},
+	{"report", dp_cli_report, "show, compare and convert profiles"},
+	{"doctor", dp_cli_doctor, "what would work here, for a running process or for a command, and why"},
 };
 
 static void usage(FILE *to)
@@ -22,7 +22,7 @@ static void usage(FILE *to)
 		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
 	fputs("\ndeepprof COMMAND --help says more; deepprof --version names the version.\n"
 	      "A program can also be started by hand: LD_PRELOAD=/path/to/libdeepprof.so ./app\n",
-	        to);
+		to);
 }
 
 int main(int argc, char **argv)
@@ -43,6 +43,6 @@ int main(int argc, char **argv)
 		fputs("deepprof: no command was given (deepprof --help lists them)\n", stderr);
 	else
 		fprintf(stderr, "deepprof: there is no %s %s (deepprof --help lists them)\n",
-		        *word == '-' ? "option" : "command", word);
+			*word == '-' ? "option" : "command", word);
 	return 2;
 }

@@ -53,7 +53,7 @@ static void usage(FILE *to)
 	      "  --diff BASE  compare with another profile\n"
 	      "  -o OUT     write OUT.html, .pb.gz, .collapsed or .speedscope.json instead\n"
 	      "  -h, --help  this text\n",
-	        to);
+		to);
 }
 
 static int refuse(const char *what, const char *option)
@@ -68,7 +68,7 @@ static int load(const char *path, struct dp_profile **into)
 	const int error = dp_cli_read_profile(path, &profile);
 	if (error) {
 		fprintf(stderr, "deepprof: %s: %s\n", path,
-		        error == -EBADMSG ? "not a pprof profile (.pb.gz)" : strerror(-error));
+			error == -EBADMSG ? "not a pprof profile (.pb.gz)" : strerror(-error));
 		return error;
 	}
 	if (!*into) {
@@ -78,7 +78,8 @@ static int load(const char *path, struct dp_profile **into)
 	const int merged = dp_profile_merge(*into, profile);
 	if (merged)
 		fprintf(stderr, "deepprof: %s: %s\n", path,
-		        merged == -EINVAL ? "counts other things than the files before it" : strerror(-merged));
+			merged == -EINVAL ? "counts other things than the files before it"
+					  : strerror(-merged));
 	dp_profile_free(profile);
 	return merged;
 }
@@ -87,7 +88,9 @@ static int write_out(const char *path, const struct dp_profile *profile, const s
 {
 	int error;
 	if (dp_format_of(path) < 0 || dp_format_of(path) == DP_FORMAT_OTLP) {
-		fprintf(stderr, "deepprof: %s: the name must end in .html, .pb.gz, .collapsed or .speedscope.json\n", path);
+		fprintf(stderr,
+			"deepprof: %s: the name must end in .html, .pb.gz, .collapsed or .speedscope.json\n",
+			path);
 		return 2;
 	}
 	if (dp_format_of(path) == DP_FORMAT_HTML) {
@@ -125,7 +128,8 @@ static int read_arguments(struct report *report, int argc, char **argv)
 		} else if (!strcmp(word, "-h") || !strcmp(word, "--help")) {
 			report->is_help = true;
 			return 0;
-		} else if (!strcmp(word, "--top") || !strcmp(word, "--tree") || !strcmp(word, "--collapsed")) {
+		} else if (!strcmp(word, "--top") || !strcmp(word, "--tree") ||
+			   !strcmp(word, "--collapsed")) {
 			report->kind = word;
 		} else if (!is_diff && !is_out) {
 			return refuse("unknown option ", word);
