@@ -69,7 +69,7 @@ void dp_examine_names(const struct dp_patient *patient, const struct dp_subject 
 
 /* ---- doctor_proc.c: reading /proc ---- */
 
-/* The whole file, at most 1 MiB, NUL-terminated; the caller frees it. A name that begins with / or . is any
+/* The whole file, at most 64 MiB, NUL-terminated; the caller frees it. A name that begins with / or . is any
  * file's. NULL: not to be read, errno says why. */
 char *dp_proc_read(pid_t pid, const char *name, size_t *size);
 /* The words of a file that separates them by NUL (cmdline, environ), NULL at the end; the caller frees it

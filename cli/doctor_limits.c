@@ -15,6 +15,7 @@
 
 enum {
 	AGENT_MEMORY = 64 << 20, /* address space that the agent may want, with a margin */
+	HOST_MEMORY = 4 << 20,   /* the same of a host: pieces and tables */
 	AGENT_DESCRIPTORS = 64,  /* a few of its own, one to three for each process it serves */
 	TASKS = 3,               /* a helper or a nanny, and the agent's two threads */
 	TIMERS_SPARE = 16,
@@ -68,6 +69,19 @@ static void examine_sizes(const char *limits)
 		files >= AGENT_DESCRIPTORS)
 		dp_finding(DP_FINE, "limits",
 			"RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA and RLIMIT_NOFILE leave room");
+}
+
+/* Region and tables are mapped into the process itself, under its soft limit. */
+static void examine_room(pid_t pid, const char *limits, const char *status)
+{
+	const uint64_t most = limit_of(limits, "Max address space").soft;
+	const uint64_t used = strtoull(dp_proc_field(status, "VmSize"), NULL, 10) * 1024;
+	if (pid && most != UINT64_MAX && used + HOST_MEMORY > most)
+		dp_finding(DP_LESS, "limits",
+			"RLIMIT_AS leaves the process %llu KiB of address space, in which what we map may "
+			"not fit: "
+			"raise it (ulimit -v)",
+			(unsigned long long)(most > used ? most - used : 0) >> 10);
 }
 
 /* One POSIX timer a thread counts as one pending signal of the user. */
@@ -245,6 +259,7 @@ void dp_examine_limits(const struct dp_patient *patient)
 	char *limits = dp_proc_read(patient->pid, "limits", NULL);
 	if (status && limits) {
 		examine_sizes(limits);
+		examine_room(patient->pid, limits, status);
 		examine_tasks(limits, status);
 	}
 	free(limits);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FILE_MOST = 1 << 20 };
+enum { FILE_MOST = 64 << 20 }; /* maps of a large process have megabytes */
 
 static void name_file(char *path, size_t size, pid_t pid, const char *name)
 {

@@ -215,6 +215,11 @@ def limits():
         is_true("RLIMIT_NPROC 1", [os.path.join(FOLDER, "burn")], "no", "processes", "RLIMIT_NPROC is 1",
                 user=NOBODY, group=NOBODY, extra_groups=[], preexec_fn=lower(resource.RLIMIT_NPROC, 1))
         os.chmod(FOLDER, 0o755)
+    narrow_host = start("./burn", "stay")
+    wait_until(lambda: open(f"/proc/{narrow_host.pid}/comm").read() == "burn\n")
+    size = int(re.search(r"VmSize:\s+(\d+)", open(f"/proc/{narrow_host.pid}/status").read())[1]) * 1024
+    resource.prlimit(narrow_host.pid, resource.RLIMIT_AS, (size + (1 << 20), resource.RLIM_INFINITY))
+    says(Round(narrow_host.pid), "RLIMIT_AS leaves a process no room", "warn", "limits", "RLIMIT_AS leaves the process")
     is_true("RLIMIT_NOFILE 20", ["./burn"], "warn", "limits", "RLIMIT_NOFILE is 20",
             preexec_fn=lower(resource.RLIMIT_NOFILE, 20))
 
