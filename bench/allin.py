@@ -62,7 +62,7 @@ def profilers():
 def busy(name, env):
     path = os.path.join(m.SCRATCH, "busy-tap")
     rows, agent, before = {}, None, 0
-    process = subprocess.Popen([BUSY, str(m.rounds(1500, 5)), "8"], env=dict(env, BENCH_TAP=path),
+    process = subprocess.Popen([BUSY, str(m.rounds(1000, 5)), "8"], env=dict(env, BENCH_TAP=path),
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     tap = None
     for text in process.stdout:
@@ -103,7 +103,7 @@ def redis(name, env):
             one_slice(250)
         agent = Agent() if name == "deepprof" else None
         before = tap.ticks()
-        slices = m.in_turns(RATES, m.rounds(60, 2), lambda rate, hz: one_slice(hz))
+        slices = m.in_turns(RATES, m.rounds(40, 2), lambda rate, hz: one_slice(hz))
         time.sleep(0.2)
         cpu = agent.cpu() if agent else None
         return slices, cpu, tap.ticks() - before
