@@ -2,15 +2,16 @@
  * The whole handler, called as the kernel calls it: with the siginfo of a genuine tick and the context of a signal
  * that interrupted 40 frames. Without the kernel's own part, which the gap below tells.
  *
- * Run with the tap and a profiler preloaded. Prints "handler" lines: ns of each call, in bursts with pauses in which
- * an agent may empty its rings; the first call of a burst finds the CPU's caches as a pause left them. Then "gap"
- * lines: how long a thread that does nothing but read the clock was away, by ticks of the profiler ("tick") and by
- * interrupts without one ("plain"). */
+ * bench_handler DEPTH BURSTS SECONDS [MAPPED], with the tap and a profiler preloaded; it begins when something of that
+ * name is mapped. Prints "handler" lines: ns of each call, in bursts with pauses in which an agent may empty its rings;
+ * the first call of a burst finds the CPU's caches as a pause left them. Then "gap" lines: how long a thread that does
+ * nothing but read the clock was away, by ticks of the profiler ("tick") and by interrupts without one ("plain"). */
 #include "tick_tap.h"
 
-#include <stdio.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -96,6 +97,19 @@ static __attribute__((noinline)) void at_depth(int left)
 	sink += room[0];
 }
 
+/* Is something of this name mapped here? */
+static bool is_mapped(const char *name)
+{
+	char line[512];
+	bool found = false;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	while (maps && !found && fgets(line, sizeof line, maps))
+		found = strstr(line, name) != NULL;
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_sigaction = call_handler, .sa_flags = SA_SIGINFO};
@@ -106,8 +120,10 @@ int main(int argc, char **argv)
 	bursts = atoi(argv[2]);
 	gap_seconds = atof(argv[3]);
 	sigaction(SIGUSR1, &action, NULL);
-	for (const double end = cpu_seconds() + 1.0; cpu_seconds() < end;) /* an agent is there, tables are mapped */
-		sink++;
+	/* An agent is there, its tables are mapped. */
+	for (double end = cpu_seconds() + 1.0, last = end + 10; cpu_seconds() < end;)
+		if (argc > 4 && !is_mapped(argv[4]) && end < last)
+			end = cpu_seconds() + 0.5;
 	at_depth(depth - 5); /* the rest: raise and its two, main and the C library's start */
 	return 0;
 }

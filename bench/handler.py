@@ -9,9 +9,10 @@ PROGRAM = os.path.join(m.PROGRAMS, "bench_handler")
 DEPTH = "40"
 
 
-def one_run(env):
+def one_run(name, env):
     """{(what, which): [ns]}"""
-    out = subprocess.run([PROGRAM, DEPTH, str(m.rounds(40, 3)), str(m.rounds(2, 0.1))], env=env,
+    wanted = ["deepprof-table"] if name == "deepprof" else []
+    out = subprocess.run([PROGRAM, DEPTH, str(m.rounds(40, 3)), str(m.rounds(2, 0.1)), *wanted], env=env,
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
     rows = {}
     for row in out.decode().splitlines():
@@ -28,7 +29,7 @@ def main():
     profiler = m.peer("libprofiler")
     if profiler:
         variants["libprofiler"] = m.with_libprofiler(profiler, 250, first=m.TAP)
-    runs = m.in_turns(variants, m.rounds(7), lambda name, env: one_run(env))
+    runs = m.in_turns(variants, m.rounds(7), one_run)
     for name, values in runs.items():
         for which, what in (("next", "caches warm"), ("first", "after a pause of 60 ms")):
             figures = [m.median(run[("handler", which)]) for run in values]
