@@ -4,7 +4,7 @@
 Host: equal slices of work within one process, the profiler's timers off, off again, at 100 Hz and at 1000 Hz (which
 the kernel delivers at CONFIG_HZ at most), in turns; the difference of CPU time over the difference of ticks. That
 difference is small beside the machine's noise, so beside it stands what is measured directly: time in the handler, in
-place, with the caches as the program leaves them. Agent: its CPU clock, over all ticks of its host."""
+place, with the caches as the program leaves them. Agent: its CPU clock, over the ticks of its host."""
 import os
 import shutil
 import subprocess
@@ -14,22 +14,29 @@ import measure as m
 import single
 
 RATES = {"off": 0, "off again": 0, "100": 100, "1000": 1000}
+STEADY = "second half"  # its windows' names are mostly known
 BUSY = os.path.join(m.PROGRAMS, "bench_busy")
 
 
 class Agent:
-    """CPU of the agent that serves a host, start and end of the agent not counted."""
+    """CPU of the agent that serves a host, from now on: its start, and names once read, are not counted again."""
 
-    def __init__(self):
+    def __init__(self, tap=None):
         self.pid = m.wait_for_agent(3)
         self.start = m.cpu_of(self.pid) if self.pid else None
+        self.tap, self.start_ticks = tap, tap.ticks() if tap else 0
 
     def cpu(self):
         now = m.cpu_of(self.pid) if self.pid else None
         return now - self.start if now is not None else None
 
+    def tell(self, what):
+        """What it took since for each tick; None after its end."""
+        cpu, ticks = self.cpu(), self.tap.ticks() - self.start_ticks
+        return (what, cpu, ticks) if cpu is not None and ticks else None
 
-def report(name, slices, agent_cpu, agent_ticks, goal):
+
+def report(name, slices, agents=(), goal=""):
     """slices: {rate: [(CPU seconds, ticks, ns in the handler)]}"""
     cpu = {rate: [s[0] for s in values] for rate, values in slices.items()}
     ticks = {rate: sum(s[1] for s in values) / len(values) for rate, values in slices.items()}
@@ -44,13 +51,14 @@ def report(name, slices, agent_cpu, agent_ticks, goal):
     m.line(f"{name}, A/A: off again − off", m.figure([n / more * 1e6 for n in noise], 1, "{:+.1f}") +
            " µs by the same division")
     m.line(f"{name}, host, in the handler", m.figure(handler) + " µs a sample", goal)
-    if agent_cpu is not None and agent_ticks:
-        m.line(f"{name}, agent", f"{agent_cpu / agent_ticks * 1e6:.2f} µs a sample of {agent_ticks}", "≤ 2")
+    for what, agent_cpu, agent_ticks in filter(None, agents):
+        m.line(f"{name}, agent, {what}", f"{agent_cpu / agent_ticks * 1e6:.2f} µs a sample of {agent_ticks}",
+               "≤ 2" if what == STEADY else "")
     return m.median(handler)
 
 
 def profilers():
-    found = {"deepprof": m.with_deepprof(250, first=m.TAP)}
+    found = {"deepprof": m.with_deepprof(250, first=m.TAP, window=2)}
     profiler = m.peer("libprofiler")
     if profiler:
         found["libprofiler"] = m.with_libprofiler(profiler, 250, first=m.TAP)
@@ -61,23 +69,24 @@ def profilers():
 
 def busy(name, env):
     path = os.path.join(m.SCRATCH, "busy-tap")
-    rows, agent, before = {}, None, 0
-    process = subprocess.Popen([BUSY, str(m.rounds(1000, 5)), "8"], env=dict(env, BENCH_TAP=path),
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    tap = None
+    slices = m.rounds(500, 5)
+    rows, agents, tap, whole, half = {}, [], None, None, None
+    process = subprocess.Popen([BUSY, str(slices), "8"], env=dict(env, BENCH_TAP=path), stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
     for text in process.stdout:
         rate, ns, ticks, handler = text.decode().split()
         if rate == "first":
             continue
         if tap is None:
-            tap, agent = m.Tap(path), Agent() if name == "deepprof" else None
-            before = tap.ticks()
+            tap = m.Tap(path)
+            whole = Agent(tap) if name == "deepprof" else None
         rows.setdefault(rate.replace("-", " "), []).append((int(ns) / 1e9, int(ticks), float(handler)))
-        cpu = agent.cpu() if agent else None
-    ticks = tap.ticks() - before
+        if whole and not half and len(rows[rate.replace("-", " ")]) > slices / 2:
+            half = Agent(tap)
+        agents = [a.tell(what) for a, what in ((whole, "all, names too"), (half, STEADY)) if a]
     process.wait()
     os.unlink(path)
-    return rows, cpu, ticks
+    return rows, agents
 
 
 # ---- redis ----
@@ -101,12 +110,13 @@ def redis(name, env):
         tap = m.Tap(path)
         for _ in range(3):
             one_slice(250)
-        agent = Agent() if name == "deepprof" else None
-        before = tap.ticks()
-        slices = m.in_turns(RATES, m.rounds(40, 2), lambda rate, hz: one_slice(hz))
+        agents = [Agent(tap)] if name == "deepprof" else []
+        slices = m.in_turns(RATES, m.rounds(15, 1), lambda rate, hz: one_slice(hz))
+        agents += [Agent(tap)] if name == "deepprof" else []
+        more = m.in_turns(RATES, m.rounds(15, 1), lambda rate, hz: one_slice(hz))
         time.sleep(0.2)
-        cpu = agent.cpu() if agent else None
-        return slices, cpu, tap.ticks() - before
+        return ({rate: slices[rate] + more[rate] for rate in RATES},
+                [a.tell(what) for a, what in zip(agents, ("all, names too", STEADY))])
     finally:
         server.terminate()
         server.wait()
@@ -140,14 +150,14 @@ def gcc(compiler):
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     keeper.stdout.readline()
     try:
-        runs = m.in_turns(variants, m.rounds(25, 1), one_run)
+        runs = m.in_turns(variants, m.rounds(12, 1), one_run)
     finally:
         keeper.stdin.close()
         keeper.wait()
     for name in profilers():
         slices = {"off": runs["plain"], "off again": runs["plain again"], "100": runs[name + " 100"],
                   "1000": runs[name + " 1000"]}
-        report(name, slices, None, 0, "")
+        report(name, slices)
     # A host's end, names and file included, costs the agent the same at both rates.
     pairs = [(a, b) for a, b in zip(agents["deepprof 1000"], agents["deepprof 100"]) if a[0] is not None and b[0] is not None]
     if pairs:
@@ -165,7 +175,7 @@ def main():
             continue
         handlers = {}
         for name, env in profilers().items():
-            handlers[name] = report(name, *run(name, env), "")
+            handlers[name] = report(name, *run(name, env))
         if len(handlers) > 1:
             m.line("in the handler, deepprof / libprofiler",
                    f"× {handlers['deepprof'] / handlers['libprofiler']:.3f}", "≤ 0.5")
