@@ -24,7 +24,7 @@
 
 enum {
 	DRAIN_MS = 50,
-	FIRST_DRAIN_MS = 5,    /* while a host is young: its first samples carry whole stacks */
+	SOON_DRAIN_MS = 5, /* while samples carry whole stacks: a young host's first ones, a verified host's all */
 	YOUNG_MS = 300,
 	SWEEP_MS = 1000,
 	DELIVER_MS = 5000, /* to deliver what is left when the last host is gone */
@@ -515,11 +515,10 @@ static int listen_at_rendezvous(const struct dp_agent_options *options)
 
 static int pause_ms(uint64_t now)
 {
-	int pause = DRAIN_MS;
 	for (struct dp_process *process = processes; process; process = process->next)
-		if (now - process->greeted_ms < YOUNG_MS)
-			pause = FIRST_DRAIN_MS;
-	return pause;
+		if (now - process->greeted_ms < YOUNG_MS || process->settings->verify)
+			return SOON_DRAIN_MS;
+	return DRAIN_MS;
 }
 
 int dp_ears_run(const struct dp_agent_options *options)
