@@ -22,7 +22,6 @@ enum {
 	LOWEST_CODE = 0x10000,
 	ADDRESS_BITS = 48,
 	HEADER_TABLE = 12, /* where the table of an .eh_frame_hdr of the usual encodings begins */
-	ENTRY_SIZE = 8,
 };
 
 /* Tables that we made stand where no program has memory: each module's at its own 8 GiB. */
@@ -80,28 +79,16 @@ static bool build_table(struct module *module, uint64_t base)
 	return ok;
 }
 
-static bool has_usual_header(const struct dp_elf *elf, uint32_t *count)
-{
-	static const uint8_t usual[] = {
-		1, 0x1b, 0x03, 0x3b}; /* version; pcrel sdata4, udata4, datarel sdata4 */
-	const struct dp_bytes header = dp_elf_at(elf, elf->eh_frame_hdr, elf->eh_frame_hdr_size);
-
-	if (header.size < HEADER_TABLE || memcmp(header.start, usual, sizeof usual))
-		return false;
-	memcpy(count, header.start + 8, sizeof *count);
-	return *count && (header.size - HEADER_TABLE) / ENTRY_SIZE >= *count;
-}
-
 static void find_table(struct module *module, unsigned number)
 {
 	const struct dp_elf *elf = &module->elf;
 	const uint64_t bias = module->source->bias;
-	uint32_t count;
+	const struct dp_bytes table = dp_elf_frame_table(elf);
 
-	if (has_usual_header(elf, &count)) {
+	if (table.size) {
 		module->base = elf->eh_frame_hdr + bias;
 		module->table = module->base + HEADER_TABLE;
-		module->table_size = (uint64_t)count * ENTRY_SIZE;
+		module->table_size = table.size;
 	} else if (build_table(module, elf->code_start)) {
 		module->base = elf->code_start + bias;
 		module->table = own_tables + ((uint64_t)number << OWN_TABLE_SHIFT);

@@ -13,9 +13,11 @@ import sys
 import tempfile
 
 import measure
+from languages import LANGUAGES
+from servers import SERVERS
 from tools import TOOLS
 
-PROGRAMS = TOOLS
+PROGRAMS = SERVERS + TOOLS + LANGUAGES
 
 
 def show(figures):

@@ -5,7 +5,7 @@ import random
 from program import Script, binary, words, write
 
 
-def c_file(folder, functions=2500, seed=2):
+def c_file(folder, functions=1500, seed=2):
     """C as a generator writes it: loops, switches, structs, calls back and forth."""
     chance = random.Random(seed)
     out = ["#include <stdint.h>", "#include <string.h>", "struct s { int a[8]; double d; struct s *next; };"]
@@ -173,7 +173,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 
 
 TOOLS = [
-    Script("gcc", compile_many("gcc -O2 -w -DROUND=$i -c ../in/large.c -o $i.o; sha256sum <$i.o", 2), ["gcc"],
+    Script("gcc", compile_many("gcc -O2 -w -DROUND=$i -c ../in/large.c -o $i.o; sha256sum <$i.o", 1), ["gcc"],
            "gcc --version", lambda f: c_file(f)),
     Script("g++", compile_many("g++ -O2 -std=c++17 -DROUND=$i -c ../in/heavy.cpp -o $i.o; sha256sum <$i.o", 4), ["g++"],
            "g++ --version", cxx_file),
@@ -207,12 +207,12 @@ TOOLS = [
     Script("bash", r"""fib() { if (($1 < 2)); then echo $1; else echo $(($(fib $(($1 - 1))) + $(fib $(($1 - 2))))); fi; }
 fib 10
 declare -A seen; n=0
-while read -r a b rest; do ((seen[$a]++)) || :; [[ $b =~ ^([a-z]+)([aeiou])(.)$ ]] && ((++n)); s=${rest//e/E}; done <../in/words
+while read -r a b rest; do seen[$a]=$((${seen[$a]:-0} + 1)); [[ $b =~ ^([a-z]+)([aeiou])(.)$ ]] && ((++n)); s=${rest//e/E}; done <../in/words
 echo ${#seen[@]} $n ${#s}
-for ((i = 0; i < 400000; i++)); do ((x = (x * 31 + i) % 1000003)); done; echo $x
+for ((i = x = 0; i < 400000; i++)); do ((x = (x * 31 + i) % 1000003)); done; echo $x
 printf '%s\n' {1..20000} | while read -r k; do echo $((k * k)); done | tail -n 1
 trap 'echo trapped' USR1; kill -USR1 $$; wait
-for i in 1 2 3 4; do (for ((k = 0; k < 60000; k++)); do ((y += k)); done; echo $y) & done | sort; wait""", ["bash"],
+for i in 1 2 3 4; do (for ((k = y = 0; k < 60000; k++)); do ((y += k)); done; echo $y) & done | sort; wait""", ["bash"],
            "bash --version", lambda f: words(f, lines=60000)),
     Script("sort", "sort ../in/words | sha256sum; sort --parallel=2 -S 4M -k2,2 -k3n -T . ../in/words | sha256sum; "
            "sort -u -f -t' ' -k1.2,3 ../in/words -o out; sha256sum <out; sort -R --random-source=../in/words ../in/words | wc -l; "
