@@ -24,7 +24,7 @@
 
 enum {
 	DRAIN_MS = 50,
-	SOON_DRAIN_MS = 5, /* while samples carry whole stacks: a young host's first ones, a verified host's all */
+	SOON_DRAIN_MS = 5, /* while samples carry copies of their stacks: a young host's, a verified one's, unknown code's */
 	YOUNG_MS = 300,
 	SWEEP_MS = 1000,
 	DELIVER_MS = 5000, /* to deliver what is left when the last host is gone */
@@ -516,7 +516,8 @@ static int listen_at_rendezvous(const struct dp_agent_options *options)
 static int pause_ms(uint64_t now)
 {
 	for (struct dp_process *process = processes; process; process = process->next)
-		if (now - process->greeted_ms < YOUNG_MS || process->settings->verify)
+		if (now - process->greeted_ms < YOUNG_MS || process->settings->verify ||
+		        now - dp_load_relaxed(&process->slices_ms) < YOUNG_MS)
 			return SOON_DRAIN_MS;
 	return DRAIN_MS;
 }

@@ -150,6 +150,14 @@ static int walk_stack(struct dp_thread *self, struct dp_lane *lane, struct dp_wa
 	return count;
 }
 
+/* Can the agent go on where the table could not? Code in no map may be an object that was loaded by the last call
+ * of dlopen, which nothing has told us of yet: the agent sees it in the host's maps. */
+static bool is_agents(const struct dp_walk *walk)
+{
+	return walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX || walk->stop == DP_STOP_NO_MAP ||
+	       walk->met_unknown;
+}
+
 static enum dp_drop loss_of_stop(enum dp_stop stop)
 {
 	switch (stop) {
@@ -202,7 +210,7 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
 		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
 		if (record->slice_size < 64) {
-			if (record->flags & DP_RECORD_SLICE)
+			if (record->flags & DP_RECORD_SLICE && record->stop != DP_STOP_END)
 				dp_count_loss(DP_DROP_SLICE_FULL, 0);
 			record->flags &= (uint16_t) ~(DP_RECORD_SLICE | DP_RECORD_VERIFY);
 			record->slice_size = 0;
@@ -249,7 +257,7 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	dp_copy(&lane->stack, &walk->stack, sizeof lane->stack);
 	record->frame_count = (uint16_t)walk_stack(self, lane, walk);
 	record->stop = (uint16_t)walk->stop;
-	if (lane->stack.count && (walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX)) {
+	if (lane->stack.count && is_agents(walk)) {
 		/* The agent walks again from the leaf: what the table could do is not needed. */
 		record->flags |= DP_RECORD_SLICE;
 	} else if (walk->stop != DP_STOP_END) {

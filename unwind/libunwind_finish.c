@@ -334,6 +334,15 @@ static bool is_in_stack(const struct dp_finish_input *input, uint64_t address)
 	return address >= input->stack_address && address - input->stack_address < input->stack_size;
 }
 
+/* In the part of the stack that was not copied, as far as anyone can tell. */
+static bool is_behind_copy(const struct dp_finish_input *input, uint64_t address)
+{
+	enum { STACK_MOST = 8 << 20 };
+	const uint64_t end = input->stack_address + input->stack_size;
+
+	return address + 16 > end && address - input->stack_address < STACK_MOST;
+}
+
 /* Points the cursor at finish->pc with the finisher's registers. libunwind takes the first pc of a walk as it
  * is, so for a caller it is given one inside the call. */
 static bool begin(struct finish *finish)
@@ -379,8 +388,12 @@ static int step_by_frame_pointer(struct finish *finish, int failure)
 		return failure;
 	if (!fp)
 		return finish->is_exact ? failure : DP_STOP_END;
-	if (fp & 7 || fp < finish->sp || !is_in_stack(finisher->input, fp) ||
-		!read_memory(finisher, fp, &next_fp) || !read_memory(finisher, fp + 8, &address))
+	if (fp & 7 || fp < finish->sp)
+		return failure;
+	if (is_behind_copy(finisher->input, fp))
+		return DP_STOP_BAD_MEMORY;
+	if (!is_in_stack(finisher->input, fp) || !read_memory(finisher, fp, &next_fp) ||
+		!read_memory(finisher, fp + 8, &address))
 		return failure;
 	if (!address)
 		return DP_STOP_END;
@@ -527,8 +540,11 @@ int dp_finish(struct dp_finisher *finisher, const struct dp_finish_input *input,
 		};
 		if (ret < 0)
 			ret = step(&finish);
-		if (ret >= 0)
+		if (ret >= 0) {
+			if (ret == DP_STOP_NO_MAP && finish.is_guessed && count > 1)
+				count--; /* see unwind_signal.c */
 			break;
+		}
 		if (finish.sp >= origin && (finish.sp - origin) / 8 < UINT32_MAX)
 			frame->place = (finish.sp - origin) / 8;
 		if (count == max) {
