@@ -131,7 +131,7 @@ $s = 0; foreach ($gen as $k => $v) $s += $v % 13; echo $s, "\n";
 $text = str_repeat("the quick brown fox 12345 ", 20000);
 echo preg_match_all('/(\w)(\w+)\s(\d\d)/', $text), strlen(preg_replace_callback('/[aeiou]+/', fn($m) => strtoupper($m[0]), $text)), "\n";
 for ($i = 0; $i < 5; $i++) echo strlen(json_encode(json_decode(json_encode($count), true))), crc32(gzdeflate($text, 9)), "\n";
-usort($rows = array_map(fn($i) => [$i * 31 % 1009, $i], range(1, 100000)), fn($a, $b) => $a <=> $b); echo count($rows), "\n";
+$rows = array_map(fn($i) => [$i * 31 % 1009, $i], range(1, 100000)); usort($rows, fn($a, $b) => $a <=> $b); echo count($rows), "\n";
 $f = new Fiber(function () { $x = 0; while ($x < 100000) { $x += Fiber::suspend($x); } return $x; });
 $x = $f->start(); while (!$f->isTerminated()) $f->resume(3); echo $f->getReturn(), "\n";
 """)
@@ -155,8 +155,8 @@ LANGUAGES = [
     Script("java", "java -version 2>&1; cp ../in/Work.java .; javac -J-Xmx256m Work.java; ls; java -Xmx256m -cp . Work; "
            "java -Xint -Xmx256m -cp . Work | head -c 100; java -XX:+UseSerialGC -Xmx128m -cp . Work | md5sum", ["java", "javac"],
            "java -version", java_work),
-    Script("ruby", "ruby ../in/work.rb; ruby --yjit ../in/work.rb | md5sum", ["ruby"], "ruby --version", ruby_work),
-    Script("php", "php ../in/work.php; php -d opcache.enable_cli=1 -d opcache.jit_buffer_size=32M ../in/work.php | md5sum", ["php"],
+    Script("ruby", "ruby ../in/work.rb; ruby ../in/work.rb | md5sum; ruby --yjit ../in/work.rb | md5sum", ["ruby"], "ruby --version", ruby_work),
+    Script("php", "for i in 1 2 3; do php ../in/work.php; done; php -d opcache.enable_cli=1 -d opcache.jit_buffer_size=32M ../in/work.php | md5sum", ["php"],
            "php --version", php_work),
     Script("lua", "for i in 1 2 3 4 5 6; do lua5.4 ../in/work.lua; done", ["lua5.4"], "lua5.4 -v", lua_work),
     Script("rustc", "rustc -O -C codegen-units=2 ../in/main.rs -o main; ./main | md5sum; rustc --emit=asm -C debuginfo=2 ../in/main.rs -o main.s; "
@@ -173,7 +173,7 @@ LANGUAGES = [
            "convert-im6.q16 -size 1600x1200 gradient:red-blue -swirl 180 -blur 0x4 -resize 60% -charcoal 2 rgb:- | md5sum; "
            "convert-im6.q16 -size 900x900 pattern:checkerboard -distort Arc 120 -despeckle -paint 4 -quality 90 rgb:- | md5sum", ["convert-im6.q16"],
            "convert-im6.q16 --version"),
-    Script("gdb", "gdb -nx -q -batch -ex 'info functions ^a' -ex 'info types z' -ex 'python print(sum(i * i for i in range(3000000)))' "
+    Script("gdb", "gdb -nx -q -batch -ex 'info functions ^a' -ex 'info types z' -ex 'python print(sum(i * i for i in range(30000000)))' "
            "$(gcc -print-prog-name=cc1) 2>&1 | sha256sum", ["gdb"], "gdb --version"),
 ]
 del binary

@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -125,12 +124,14 @@ class Figures:
         self.verified = self.mismatched = self.short = 0
         self.cut = self.single = self.frames = self.unnamed = 0
         self.losses, self.names, self.unnamed_in, self.cut_by, self.single_at = {}, {}, {}, {}, {}
-        pids = set()
+        pids = {}
         for path in glob.glob(os.path.join(folder, "*.pb.gz")):
             name, pid, _ = os.path.basename(path).rsplit("-", 2)
-            pids.add(pid)
+            before = self.weight_ns
             self.add(name, pprof_reader.Profile(path))
+            pids[pid] = pids.get(pid, 0) + self.weight_ns - before
         self.processes = len(pids)
+        self.long_ns = sum(weight for weight in pids.values() if weight >= 1e9)
 
     def add(self, name, profile):
         for stack, (count, weight) in profile.samples:
@@ -168,11 +169,11 @@ def fresh(folder):
     return folder
 
 
-def measure(program, folder):
+def measure(program, folder, is_short=False):
     """{figure: value} of one program; its files stay in folder."""
     inputs, profiles = fresh(os.path.join(folder, "in")), fresh(os.path.join(folder, "profiles"))
     work = os.path.join(folder, "work")
-    program.prepare(inputs)
+    program.prepare(inputs, is_short)
     plain = program.run(fresh(work), plain_environment())
     agent = Agent(folder)
     profiled = program.run(fresh(work), profiled_environment(agent, profiles))
@@ -197,8 +198,5 @@ def measure(program, folder):
         "losses": figures.losses, "names": figures.names, "cut": share(figures.cut), "single": share(figures.single),
         "unnamed": figures.unnamed / figures.frames if figures.frames else 0.0,
         "unnamed_in": dict(sorted(figures.unnamed_in.items(), key=lambda item: -item[1])[:5]),
-        "cut_by": figures.cut_by, "single_at": dict(sorted(figures.single_at.items(), key=lambda item: -item[1])[:8]),
+        "long": share(figures.long_ns), "cut_by": figures.cut_by, "single_at": dict(sorted(figures.single_at.items(), key=lambda item: -item[1])[:8]),
     }
-
-
-SIGTERM, SIGINT, SIGQUIT = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -15,7 +16,8 @@ class Script:
     """Commands for bash, run in an empty folder beside ../in, where prepare() has put what they work on.
 
     Their standard output, error output and exit status must be the same with and without deepprof, so commands
-    print sums of what they made. `changing` matches what differs between any two runs (times, pids)."""
+    print sums of what they made. `changing` matches what differs between any two runs (times, pids). `short` prepares
+    for the short run, which only has programs that every build machine has."""
 
     def __init__(self, name, script, needs, version, prepare=None, changing=None, short=None):
         self.name, self.script, self.needs, self._version = name, script, needs, version
@@ -29,9 +31,10 @@ class Script:
                               stdin=subprocess.DEVNULL, text=True)
         return done.stdout.strip().splitlines()[0].strip() if done.stdout.strip() else "?"
 
-    def prepare(self, folder):
-        if self._prepare:
-            self._prepare(folder)
+    def prepare(self, folder, is_short=False):
+        prepare = self.short if is_short else self._prepare
+        if prepare:
+            prepare(folder)
 
     def run(self, folder, env):
         return measure.run_script(self.script, folder, env)
@@ -44,7 +47,7 @@ class Script:
 
 class Server(Script):
     """A server in the foreground and what its clients do; drive() returns what they saw."""
-    stop = measure.SIGTERM
+    stop = signal.SIGTERM
 
     def __init__(self, name, needs, version, changing=None):
         super().__init__(name, None, needs, version, changing=changing)

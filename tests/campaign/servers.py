@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 
 import measure
@@ -37,13 +38,13 @@ class Redis(Server):
 
 
 class Nginx(Server):
-    stop = measure.SIGQUIT
+    stop = signal.SIGQUIT
 
     def __init__(self):
-        super().__init__("nginx", ["nginx", "curl"], "nginx -v")
+        super().__init__("nginx", ["nginx", "curl"], "nginx -v", changing=rb"[\d/:]+ [\d:]+|\d+")
         self.tls_port = self.port + 1 if self.port < 65535 else self.port - 1
 
-    def prepare(self, folder):
+    def prepare(self, folder, is_short=False):
         words(folder, lines=20000)
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{folder}/key", "-out", f"{folder}/cert",
                         "-subj", "/CN=localhost", "-days", "2"], stderr=subprocess.DEVNULL, check=True)
@@ -72,7 +73,7 @@ root {folder}/../in; }} }}""")
 
 class Postgres(Server):
     """initdb is a program of its own; then a postmaster, its helpers and a process per connection."""
-    stop = measure.SIGINT
+    stop = signal.SIGINT
 
     def __init__(self):
         super().__init__("postgres", ["postgres", "initdb", "pgbench", "setpriv"], "postgres --version", changing=rb".*\d.*")

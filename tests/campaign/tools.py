@@ -92,8 +92,8 @@ done
 """)
 
 
-def perl_work(folder):
-    words(folder, lines=60000)
+def perl_work(folder, lines=60000):
+    words(folder, lines=lines)
     write(folder, "work.pl", r"""use strict; use warnings;
 my (%count, %next);
 for my $round (1 .. ($ARGV[0] || 4)) {
@@ -138,7 +138,8 @@ pragma integrity_check;
 """)
 
 
-def python_work(folder):
+def python_work(folder, rounds=60):
+    write(folder, "rounds", str(rounds))
     write(folder, "work.py", """import collections, hashlib, heapq, json, multiprocessing, re, sys, threading, zlib
 def primes(n):
     sieve = bytearray([1]) * (n + 1)
@@ -174,12 +175,12 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 
 TOOLS = [
     Script("gcc", compile_many("gcc -O2 -w -DROUND=$i -c ../in/large.c -o $i.o; sha256sum <$i.o", 1), ["gcc"],
-           "gcc --version", lambda f: c_file(f)),
+           "gcc --version", c_file, short=lambda f: c_file(f, 300)),
     Script("g++", compile_many("g++ -O2 -std=c++17 -DROUND=$i -c ../in/heavy.cpp -o $i.o; sha256sum <$i.o", 4), ["g++"],
            "g++ --version", cxx_file),
     Script("cmake + ninja", "cp -r ../in src; cmake -S src -B build -G Ninja | sed -E 's/[0-9.]+s//g'; "
            "cmake --build build -j 2 | sort | sed -E 's/^.[0-9/]+. //'; build/small", ["cmake", "ninja"],
-           "cmake --version", small_project),
+           "cmake --version", small_project, short=small_project),
     Script("make", "cp -r ../in src; cmake -S src -B build -G 'Unix Makefiles' >log; make -C build -j2 -O 2>&1 | sort | "
            "sed -E 's/^.*%.//'; build/small", ["cmake", "make"], "make --version", small_project),
     Script("git", "bash ../in/make.sh; cd repo; git log -p | sha256sum; git log --stat --graph | sha256sum; "
@@ -190,43 +191,44 @@ TOOLS = [
     Script("tar | xz | zstd", "tar c -C ../in . | xz -T2 -6 >a.xz; xz -dc a.xz | tar x -O | sha256sum; "
            "tar c -C ../in . | zstd -q -T2 -15 >a.zst; zstd -dqc a.zst | tar x -O | sha256sum", ["xz", "zstd", "tar"],
            "tar --version; xz --version; zstd --version", lambda f: binary(f, size=16 << 20)),
-    Script("xz", "xz -T2 -7 --block-size=2MiB -k -c ../in/binary | sha256sum; xz -e -4 -c ../in/binary >a; xz -dc a | sha256sum", ["xz"], "xz --version", binary),
+    Script("xz", "xz -T2 -7 --block-size=2MiB -k -c ../in/binary | sha256sum; xz -e -4 -c ../in/binary >a; xz -dc a | sha256sum", ["xz"], "xz --version", binary, short=lambda f: binary(f, size=3 << 20)),
     Script("gzip", "for l in 6 9; do gzip -n -$l -c ../in/binary >a$l; sha256sum <a$l; gunzip -c <a$l | sha256sum; done; "
            "bzip2 -c ../in/binary | sha256sum", ["gzip", "bzip2"], "gzip --version", lambda f: binary(f, size=24 << 20)),
     Script("zstd", "zstd -q -T2 -17 -c ../in/binary >a; sha256sum <a; zstd -dqc a | sha256sum; "
            "zstd -q --single-thread -12 -c ../in/binary | sha256sum", ["zstd"], "zstd --version", lambda f: binary(f, size=16 << 20)),
     Script("sqlite3", "sqlite3 file.db <../in/work.sql", ["sqlite3"], "sqlite3 --version", sqlite_work),
-    Script("openssl speed", "openssl speed -seconds 1 -bytes 4096 sha256 aes-256-cbc chacha20 md5; "
+    Script("openssl speed", "openssl speed -seconds 1 -bytes 4096 sha256 aes-256-cbc md5; openssl speed -seconds 1 -bytes 4096 -evp chacha20; "
            "openssl speed -seconds 1 -multi 2 ecdsap256 rsa2048", ["openssl"], "openssl version",
            changing=rb"[0-9.]+k?|\s+"),
     Script("openssl", "for i in $(seq 12); do openssl dgst -sha3-512 -blake2b512 ../in/binary; openssl dgst -md5 ../in/binary; "
            "openssl enc -aes-256-ctr -pbkdf2 -iter 300000 -S 0102030405060708 -pass pass:x -in ../in/binary | sha256sum; done; "
            "openssl prime 170141183460469231731687303715884105727; openssl rsa -check -noout -in ../in/key.pem", ["openssl"],
            "openssl version", lambda f: (binary(f, size=40 << 20), rsa_key(f))),
-    Script("perl", "perl ../in/work.pl 6", ["perl"], "perl -e 'print \"perl $^V\"'", perl_work),
+    Script("perl", "perl ../in/work.pl 6", ["perl"], "perl -e 'print \"perl $^V\"'", perl_work, short=lambda f: perl_work(f, 30000)),
     Script("bash", r"""fib() { if (($1 < 2)); then echo $1; else echo $(($(fib $(($1 - 1))) + $(fib $(($1 - 2))))); fi; }
 fib 10
 declare -A seen; n=0
 while read -r a b rest; do seen[$a]=$((${seen[$a]:-0} + 1)); [[ $b =~ ^([a-z]+)([aeiou])(.)$ ]] && ((++n)); s=${rest//e/E}; done <../in/words
 echo ${#seen[@]} $n ${#s}
-for ((i = x = 0; i < 400000; i++)); do ((x = (x * 31 + i) % 1000003)); done; echo $x
+for ((i = x = 0; i < 400000; i++)); do x=$(((x * 31 + i) % 1000003)); done; echo $x
 printf '%s\n' {1..20000} | while read -r k; do echo $((k * k)); done | tail -n 1
 trap 'echo trapped' USR1; kill -USR1 $$; wait
-for i in 1 2 3 4; do (for ((k = y = 0; k < 60000; k++)); do ((y += k)); done; echo $y) & done | sort; wait""", ["bash"],
-           "bash --version", lambda f: words(f, lines=60000)),
+for i in 1 2 3 4; do (for ((k = y = 0; k < 60000; k++)); do y=$((y + k)); done; echo $y) & done | sort; wait""", ["bash"],
+           "bash --version", lambda f: words(f, lines=60000), short=lambda f: words(f, lines=10000)),
     Script("sort", "sort ../in/words | sha256sum; sort --parallel=2 -S 4M -k2,2 -k3n -T . ../in/words | sha256sum; "
            "sort -u -f -t' ' -k1.2,3 ../in/words -o out; sha256sum <out; sort -R --random-source=../in/words ../in/words | wc -l; "
            "sort -n -S 2M ../in/words | uniq -c | sort -rn | sed -n 1,2p; LC_ALL=C sort -V ../in/words | tail -n 1", ["sort"],
-           "sort --version", lambda f: words(f, lines=400000)),
+           "sort --version", lambda f: words(f, lines=400000), short=lambda f: words(f, lines=60000)),
     Script("sed, grep", "for i in 1 2; do sed -E 's/([a-z]+) ([a-z]+)/\\2 \\1/g; s/(.)\\1/<\\1>/g; /q.*z/d' ../in/words | sha256sum; "
            "grep -E -c '([a-z])\\1.*([0-9])\\2' ../in/words; grep -P -o '\\b(\\w)\\w+\\1\\b' ../in/words | sha256sum; "
            "grep -F -v -f ../in/few ../in/words | wc; done; tr a-z b-za <../in/words | cut -d' ' -f2-4 | md5sum", ["sed", "grep"],
-           "sed --version", lambda f: (words(f, lines=150000), words(f, "few", 30, 5))),
+           "sed --version", lambda f: (words(f, lines=150000), words(f, "few", 30, 5)),
+           short=lambda f: (words(f, lines=30000), words(f, "few", 30, 5))),
     Script("awk", "awk '{ for (i = 1; i < NF; i++) { n[$i]++; l += length($i) } s += $NF } END { for (w in n) m = n[w] > m ? n[w] : m; "
            "printf \"%d %d %.0f\\n\", m, l, s }' ../in/words; awk -F'[aeiou]' '{ gsub(/[^a-z]+/, \"\"); t += NF * length($0) % 7 } "
            "END { print t; for (i = 0; i < 12000000; i++) x = (x * 16807 + i) % 2147483647; print x, sin(x), substr(x, 2, 3) }' ../in/words",
            ["awk"], "awk -W version || awk --version", lambda f: words(f, lines=300000)),
-    Script("python3", "/usr/bin/python3 -X utf8 ../in/work.py 60", ["/usr/bin/python3"], "/usr/bin/python3 --version", python_work),
+    Script("python3", "/usr/bin/python3 -X utf8 ../in/work.py $(cat ../in/rounds)", ["/usr/bin/python3"], "/usr/bin/python3 --version", python_work, short=lambda f: python_work(f, 15)),
     Script("curl", "for i in $(seq 30); do curl -sS -o a file://$PWD/../in/binary; cmp a ../in/binary; done; "
            "curl -sS --parallel -o '#1' 'file://'$PWD'/../in/[0-9]' || echo $?; curl -V | head -n 1; "
            "for i in $(seq 10); do curl -sS http://127.0.0.1:9/ || :; done 2>&1 | sort -u", ["curl"], "curl --version",
