@@ -89,6 +89,7 @@ void dp_work_take_modules(struct dp_process *process, const struct dp_job *job)
 	work->own_losses[DP_DROP_BAD_RECORD].count += bad;
 	if (!*process->name && work->modules.count) /* it had ended before anyone could ask */
 		snprintf(process->name, sizeof process->name, "%s", dp_base_name(work->modules.at[0]->path));
+	dp_modules_make_absolute(&work->modules, before, process->pid, process->cwd);
 	for (uint32_t i = before; i < work->modules.count; i++)
 		offer_table(process, work->modules.at[i]);
 	if (work->finisher)

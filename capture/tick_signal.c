@@ -150,12 +150,20 @@ static int walk_stack(struct dp_thread *self, struct dp_lane *lane, struct dp_wa
 	return count;
 }
 
-/* Can the agent go on where the table could not? Code in no map may be an object that was loaded by the last call
- * of dlopen, which nothing has told us of yet: the agent sees it in the host's maps. */
+/* Code in no map: a JIT's, or of a library that was opened a moment ago. There a frame pointer may be any value, and
+ * lead somewhere. */
+static bool is_unknown(const struct dp_walk *walk)
+{
+	return walk->stop == DP_STOP_NO_MAP || walk->met_unknown;
+}
+
+/* Can the agent go on where the table could not? */
 static bool is_agents(const struct dp_walk *walk)
 {
-	return walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX || walk->stop == DP_STOP_NO_MAP ||
-	       walk->met_unknown;
+	if (walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX)
+		return true;
+	return is_unknown(walk) &&
+	       dp_load_relaxed(&dp_host.loader_calls) != dp_load_relaxed(&dp_host.loader_calls_seen);
 }
 
 static enum dp_drop loss_of_stop(enum dp_stop stop)
@@ -257,6 +265,8 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	dp_copy(&lane->stack, &walk->stack, sizeof lane->stack);
 	record->frame_count = (uint16_t)walk_stack(self, lane, walk);
 	record->stop = (uint16_t)walk->stop;
+	if (is_unknown(walk))
+		dp_add_relaxed(&dp_host.unknown_code, 1);
 	if (lane->stack.count && is_agents(walk)) {
 		/* The agent walks again from the leaf: what the table could do is not needed. */
 		record->flags |= DP_RECORD_SLICE;
