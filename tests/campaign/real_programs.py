@@ -85,6 +85,7 @@ def main():
         with open(chosen.results, encoding="utf-8") as file:
             results = {line["program"]: line for line in map(json.loads, file)}
     folder = chosen.keep or tempfile.mkdtemp(prefix="deepprof-campaign-")
+    os.makedirs(folder, exist_ok=True)
     os.chmod(folder, 0o755)
     for program in PROGRAMS:
         if chosen.names and program.name not in chosen.names or chosen.short and not program.short:
