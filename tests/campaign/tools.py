@@ -179,10 +179,10 @@ TOOLS = [
     Script("g++", compile_many("g++ -O2 -std=c++17 -DROUND=$i -c ../in/heavy.cpp -o $i.o; sha256sum <$i.o", 4), ["g++"],
            "g++ --version", cxx_file),
     Script("cmake + ninja", "cp -r ../in src; cmake -S src -B build -G Ninja | sed -E 's/[0-9.]+s//g'; "
-           "cmake --build build -j 2 | sort | sed -E 's/^.[0-9/]+. //'; build/small", ["cmake", "ninja"],
+           "cmake --build build -j 2 | sed -E 's/^.[0-9/]+. //' | sort; build/small", ["cmake", "ninja"],
            "cmake --version", small_project, short=small_project),
-    Script("make", "cp -r ../in src; cmake -S src -B build -G 'Unix Makefiles' >log; make -C build -j2 -O 2>&1 | sort | "
-           "sed -E 's/^.*%.//'; build/small", ["cmake", "make"], "make --version", small_project),
+    Script("make", "cp -r ../in src; cmake -S src -B build -G 'Unix Makefiles' >log; make -C build -j2 -O 2>&1 | "
+           "sed -E 's/^.*%.//' | sort; build/small", ["cmake", "make"], "make --version", small_project),
     Script("git", "bash ../in/make.sh; cd repo; git log -p | sha256sum; git log --stat --graph | sha256sum; "
            "for f in file1 file2 file3; do git blame -w $f | sha256sum; done; git fsck --full --strict; "
            "git gc -q --aggressive --prune=now; git fsck --full; git grep -c -E '[aeiou]{3}' $(git rev-list --all | head -n 30) | sha256sum; "
@@ -213,7 +213,7 @@ echo ${#seen[@]} $n ${#s}
 for ((i = x = 0; i < 400000; i++)); do x=$(((x * 31 + i) % 1000003)); done; echo $x
 printf '%s\n' {1..20000} | while read -r k; do echo $((k * k)); done | tail -n 1
 trap 'echo trapped' USR1; kill -USR1 $$; wait
-for i in 1 2 3 4; do (for ((k = y = 0; k < 60000; k++)); do y=$((y + k)); done; echo $y) & done | sort; wait""", ["bash"],
+{ for i in 1 2 3 4; do (for ((k = y = 0; k < 60000; k++)); do y=$((y + k)); done; echo $y) & done; wait; } | sort""", ["bash"],
            "bash --version", lambda f: words(f, lines=60000), short=lambda f: words(f, lines=10000)),
     Script("sort", "sort ../in/words | sha256sum; sort --parallel=2 -S 4M -k2,2 -k3n -T . ../in/words | sha256sum; "
            "sort -u -f -t' ' -k1.2,3 ../in/words -o out; sha256sum <out; sort -R --random-source=../in/words ../in/words | wc -l; "
