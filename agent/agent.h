@@ -31,9 +31,10 @@ struct dp_agent_table {
 	uint32_t size;
 	uint64_t origin;
 };
-struct dp_waiting_table { /* for one process: an association that it does not know yet */
+struct dp_waiting_table { /* for one process: which table a module of it has */
 	uint32_t module, table;
 	uint64_t origin;
+	bool is_first; /* of this table: its descriptor goes with it */
 };
 
 /* ---- one profiled process ---- */
@@ -58,7 +59,7 @@ struct dp_process {
 	uint32_t ready_told; /* last value put into tables_ready */
 	uint32_t arm_told;
 	uint64_t next_sweep_ms;
-	uint8_t sent[DP_TABLE_MAX / 8]; /* tables whose descriptor it has */
+	uint32_t tables_answered; /* entries of waiting in answers so far; what arrived, the next question says */
 
 	/* Both, under lock. */
 	pthread_mutex_t lock;
@@ -67,6 +68,7 @@ struct dp_process {
 
 	/* Hands. */
 	struct dp_work *work;
+	uint8_t offered[DP_TABLE_MAX / 8]; /* tables that are in waiting */
 };
 
 enum dp_job_kind {

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -36,6 +37,7 @@ static struct dp_process *processes;
 static unsigned process_count;
 static int epoll_fd = -1, listen_fd = -1;
 static bool had_long_host;
+static uint32_t agent_number; /* ours, in answers with tables */
 static volatile sig_atomic_t is_asked_to_leave;
 
 static uint64_t now_ms(void)
@@ -288,16 +290,19 @@ static void end_process(struct dp_process *process)
 
 /* ---- messages ---- */
 
+/* The host says how far it has come: an answer that never reached it (it waits 2 ms, then goes on with its work) is
+ * given again. */
 static void answer_tables(int socket, const struct dp_message *message)
 {
 	struct dp_process *process = find_process(message->identity);
-	struct dp_tables_answer answer = {0};
+	struct dp_tables_answer answer = {.agent = agent_number};
 	int fds[DP_TABLES_PER_ANSWER];
 	unsigned fd_count = 0;
 	if (process) {
 		pthread_mutex_lock(&process->lock);
-		while (process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
-			const struct dp_waiting_table waiting = process->waiting[--process->waiting_count];
+		uint32_t at = message->argument;
+		while (at < process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
+			const struct dp_waiting_table waiting = process->waiting[at++];
 			struct dp_table_entry *entry = &answer.entries[answer.count++];
 			struct dp_agent_table table;
 			*entry = (struct dp_table_entry){.module = waiting.module,
@@ -307,14 +312,14 @@ static void answer_tables(int socket, const struct dp_message *message)
 			if (waiting.table == DP_TABLE_NONE || !dp_tables_get(waiting.table, &table))
 				continue;
 			entry->size = table.size;
-			const uint8_t bit = (uint8_t)(1u << waiting.table % 8);
-			if (!(process->sent[waiting.table / 8] & bit)) {
-				process->sent[waiting.table / 8] |= bit;
+			if (waiting.is_first) {
 				entry->descriptor = fd_count;
 				fds[fd_count++] = table.fd;
 			}
 		}
-		answer.more = process->waiting_count > 0;
+		answer.more = at < process->waiting_count;
+		if (at <= process->waiting_count && at > process->tables_answered)
+			process->tables_answered = at;
 		pthread_mutex_unlock(&process->lock);
 		answer.ready = dp_load_relaxed(&process->region->tables_ready);
 	}
@@ -471,9 +476,9 @@ static void tend(struct dp_process *process, uint64_t now)
 {
 	drain(process);
 	pthread_mutex_lock(&process->lock);
-	const uint32_t waiting = process->waiting_count;
+	const bool is_waiting = process->waiting_count > process->tables_answered;
 	pthread_mutex_unlock(&process->lock);
-	if (waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
+	if (is_waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
 		dp_store_release(&process->region->tables_ready, ++process->ready_told);
 	sweep(process, now);
 	if (now >= process->window_end_ms) {
@@ -525,6 +530,8 @@ static int pause_ms(uint64_t now)
 int dp_ears_run(const struct dp_agent_options *options)
 {
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (getrandom(&agent_number, sizeof agent_number, GRND_NONBLOCK) < 0)
+		agent_number = (uint32_t)getpid();
 	listen_fd = listen_at_rendezvous(options);
 	if (listen_fd < 0)
 		return listen_fd;

@@ -73,8 +73,16 @@ static void offer_table(struct dp_process *process, struct dp_agent_module *modu
 			process->waiting_capacity = capacity;
 		}
 	}
-	if (process->waiting_count < process->waiting_capacity)
-		process->waiting[process->waiting_count++] = (struct dp_waiting_table){module->number, table, origin};
+	if (process->waiting_count < process->waiting_capacity) {
+		bool is_first = false;
+		if (table < DP_TABLE_MAX) {
+			const uint8_t bit = (uint8_t)(1u << table % 8);
+			is_first = !(process->offered[table / 8] & bit);
+			process->offered[table / 8] |= bit;
+		}
+		process->waiting[process->waiting_count++] =
+		        (struct dp_waiting_table){module->number, table, origin, is_first};
+	}
 	pthread_mutex_unlock(&process->lock);
 }
 

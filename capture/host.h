@@ -99,8 +99,9 @@ struct dp_host {
 	uint32_t modules_published;
 	uint32_t sweep_next, sweep_tick;
 	uint32_t map_generation;
-	const struct dp_table *tables[DP_TABLE_MAX]; /* by the agent's number */
-	uint32_t table_sizes[DP_TABLE_MAX];
+	const struct dp_table *tables[DP_TABLE_MAX]; /* by the number that tables_agent gave them */
+	uint32_t tables_agent;
+	uint32_t tables_taken; /* entries of the region's agent that have arrived */
 
 	/* Constant once armed. */
 	char settings[DP_SETTINGS_SIZE]; /* for the agent, "key=value" lines */

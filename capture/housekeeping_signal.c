@@ -157,6 +157,7 @@ static void publish_region(uint8_t *piece)
 		if (leased[i])
 			dp_store_release(&dp_host.lanes[i]->is_leased, 0);
 	list_threads(region);
+	dp_host.tables_taken = 0;
 	dp_host.modules_published = 0;
 	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
 		dp_module_at(i)->told = 0;

@@ -196,7 +196,8 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *argument)
 	found.path = keep_name(path, strlen(path));
 	found.path_size = (uint16_t)strlen(found.path);
 	found.told = 0;
-	found.table = DP_TABLE_UNKNOWN;
+	found.table = NULL;
+	found.has_no_table = false;
 	found.origin = 0;
 	found.born = refresh->generation;
 	found.died = 0;
