@@ -59,6 +59,9 @@ struct dp_process {
 	uint32_t ready_told; /* last value put into tables_ready */
 	uint32_t arm_told;
 	uint64_t next_sweep_ms;
+	uint64_t cpu_ns;       /* its CPU clock before the rings were last emptied; 0: not to be read */
+	uint32_t bare_tids[16]; /* threads without a timer that the last sweep found */
+	bool has_bare_threads;  /* two sweeps in a row found one */
 	uint32_t tables_answered; /* entries of waiting in answers so far; what arrived, the next question says */
 
 	/* Both, under lock. */
@@ -87,8 +90,10 @@ struct dp_job {
 	enum dp_job_kind kind;
 	struct dp_process *process;
 	int socket; /* -1: none */
-	uint64_t losses[DP_DROP_COUNT][2]; /* RECORDS: count and ns so far, as the region says */
-	uint64_t end_cpu_ns;               /* END: 0 when not known */
+	/* RECORDS, WINDOW, END. */
+	uint64_t losses[DP_DROP_COUNT][2]; /* count and ns so far, as the region says */
+	uint64_t cpu_ns;                   /* as in struct dp_process */
+	bool has_bare_threads;
 	size_t size;
 	uint8_t bytes[];
 };

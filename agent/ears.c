@@ -38,6 +38,7 @@ static unsigned process_count;
 static int epoll_fd = -1, listen_fd = -1;
 static bool had_long_host;
 static uint32_t agent_number; /* ours, in answers with tables */
+static bool is_thread;        /* the host's CPU clock counts us too */
 static volatile sig_atomic_t is_asked_to_leave;
 
 static uint64_t now_ms(void)
@@ -55,6 +56,18 @@ static void on_term(int signo)
 
 /* ---- draining ---- */
 
+/* The CPU clock of any process may be read, also of one that has ended and was not waited for yet (kernel:
+ * include/linux/posix-timers.h, CPUCLOCK_SCHED). */
+static void read_cpu_clock(struct dp_process *process)
+{
+	struct timespec now;
+	if (clock_gettime((clockid_t)((~(uint32_t)process->pid << 3) | 2), &now) != 0)
+		return;
+	const uint64_t ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (ns > process->cpu_ns) /* less would be another's, who has its number now */
+		process->cpu_ns = ns;
+}
+
 static void give(enum dp_job_kind kind, struct dp_process *process)
 {
 	struct dp_job *job = dp_job_new(kind, process, 0);
@@ -62,8 +75,12 @@ static void give(enum dp_job_kind kind, struct dp_process *process)
 		dp_hands_give(job);
 }
 
-static struct dp_job *with_losses(struct dp_job *job, const struct dp_region *region)
+static struct dp_job *with_account(struct dp_job *job)
 {
+	const struct dp_process *process = job->process;
+	const struct dp_region *region = process->region;
+	job->cpu_ns = process->cpu_ns;
+	job->has_bare_threads = process->has_bare_threads;
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		job->losses[i][0] = dp_load_relaxed(&region->losses[i].count);
 		job->losses[i][1] = dp_load_relaxed(&region->losses[i].weight_ns);
@@ -103,6 +120,7 @@ static void drain(struct dp_process *process)
 	if (lanes > DP_LANE_MAX)
 		lanes = DP_LANE_MAX;
 	dp_store_relaxed(&region->heartbeat, dp_load_relaxed(&region->heartbeat) + 1);
+	read_cpu_clock(process);
 	const bool is_full = dp_hands_backlog() > BACKLOG_MOST;
 	for (uint32_t i = 0; i < lanes; i++) {
 		struct dp_ring_view view;
@@ -125,7 +143,7 @@ static void drain(struct dp_process *process)
 	}
 	drain_module_log(process);
 	if (job)
-		dp_hands_give(with_losses(job, region));
+		dp_hands_give(with_account(job));
 }
 
 /* ---- hosts ---- */
@@ -271,10 +289,10 @@ static void end_process(struct dp_process *process)
 	drain(process);
 	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
 	struct dp_job *job = dp_job_new(DP_JOB_END, process, 0);
-	if (job) {
-		job->end_cpu_ns = dp_load_relaxed(&process->region->end_cpu_ns);
-		with_losses(job, process->region);
-	}
+	if (process->region->end_cpu_ns > process->cpu_ns)
+		process->cpu_ns = process->region->end_cpu_ns;
+	if (job)
+		with_account(job);
 	for (unsigned i = 0; i < DP_PIECE_MAX; i++)
 		if (process->pieces[i])
 			munmap(process->pieces[i], DP_PIECE_SIZE);
@@ -467,6 +485,12 @@ static void sweep(struct dp_process *process, uint64_t now)
 	const unsigned count = dp_tasks_without_timer(process->pid, process->region, wanted, 16);
 	if (!count)
 		return;
+	/* Twice in a row: not one that was just beginning. */
+	for (unsigned i = 0; i < count && !is_thread; i++)
+		for (unsigned j = 0; j < 16; j++)
+			process->has_bare_threads |= wanted[i] == process->bare_tids[j];
+	memset(process->bare_tids, 0, sizeof process->bare_tids);
+	memcpy(process->bare_tids, wanted, count * sizeof wanted[0]);
 	for (unsigned i = 0; i < 16; i++)
 		dp_store_relaxed(&process->region->arm_tids[i], i < count ? wanted[i] : 0);
 	dp_store_release(&process->region->arm_request, ++process->arm_told);
@@ -483,7 +507,9 @@ static void tend(struct dp_process *process, uint64_t now)
 	sweep(process, now);
 	if (now >= process->window_end_ms) {
 		process->window_end_ms = now + process->settings->window_ns / 1000000;
-		give(DP_JOB_WINDOW, process);
+		struct dp_job *job = dp_job_new(DP_JOB_WINDOW, process, 0);
+		if (job)
+			dp_hands_give(with_account(job));
 	}
 	if (process->pidfd < 0 && kill(process->pid, 0) != 0 && errno == ESRCH)
 		process->has_ended = true;
@@ -529,6 +555,7 @@ static int pause_ms(uint64_t now)
 
 int dp_ears_run(const struct dp_agent_options *options)
 {
+	is_thread = options->is_thread;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (getrandom(&agent_number, sizeof agent_number, GRND_NONBLOCK) < 0)
 		agent_number = (uint32_t)getpid();

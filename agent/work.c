@@ -296,10 +296,18 @@ static bool hold(struct dp_work *work, const struct dp_job *job)
 	return true;
 }
 
-void dp_work_take_records(struct dp_process *process, const struct dp_job *job)
+void dp_work_take_account(struct dp_process *process, const struct dp_job *job)
 {
 	struct dp_work *work = process->work;
 	memcpy(work->losses, job->losses, sizeof work->losses);
+	work->cpu_ns = job->cpu_ns;
+	work->has_bare_threads = job->has_bare_threads;
+}
+
+void dp_work_take_records(struct dp_process *process, const struct dp_job *job)
+{
+	struct dp_work *work = process->work;
+	dp_work_take_account(process, job);
 	if (!work->modules.count && hold(work, job))
 		return; /* the module log is on its way */
 	size_t at = 0;
@@ -316,10 +324,31 @@ void dp_work_take_records(struct dp_process *process, const struct dp_job *job)
 
 /* ---- the window ---- */
 
+/* Where the kernel refused a timer, or threads were there before they got one: what the process used and neither
+ * samples nor losses tell. Only where that is known to be so: else the difference is how sampling differs from the
+ * truth, which is nobody's loss. */
+static void count_missing(struct dp_process *process)
+{
+	struct dp_work *work = process->work;
+	uint64_t told_ns = work->weight_ns + work->missing_told_ns;
+	if ((!work->has_bare_threads && !work->losses[DP_DROP_TIMER_MISSING][0]) || work->held)
+		return;
+	for (int i = 0; i < DP_DROP_COUNT; i++)
+		told_ns += work->losses[i][1];
+	const uint64_t used_ns = work->cpu_ns > process->image_start_ns ? work->cpu_ns - process->image_start_ns : 0;
+	if (used_ns <= told_ns)
+		return;
+	if (!work->losses[DP_DROP_TIMER_MISSING][0])
+		work->own_losses[DP_DROP_TIMER_MISSING].count++;
+	work->own_losses[DP_DROP_TIMER_MISSING].weight_ns += used_ns - told_ns;
+	work->missing_told_ns += used_ns - told_ns;
+}
+
 struct dp_profile *dp_work_close_window(struct dp_process *process)
 {
 	struct dp_work *work = process->work;
 	const int64_t now = realtime_ns();
+	count_missing(process);
 	struct dp_profile *profile = dp_window_profile(process, now);
 	dp_stacks_fini(&work->stacks);
 	dp_stacks_init(&work->stacks, WINDOW_BYTES);

@@ -56,7 +56,7 @@ struct dp_region {
 	uint64_t identity;      /* differs between any two regions of a machine, with high probability */
 	uint64_t start_ns;      /* CLOCK_REALTIME when the host's constructor ran */
 	uint64_t period_ns;
-	uint64_t image_start_ns; /* CLOCK_PROCESS_CPUTIME_ID when the constructor ran: CPU time before us */
+	uint64_t image_start_ns; /* CLOCK_PROCESS_CPUTIME_ID when this account began: what was used before is not in it */
 	uint32_t settings_size, reserved;
 
 	/* Host, any time. */
