@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WINDOW_BYTES = 8 * 1024 * 1024, TASKS_MOST = 20000 };
+enum { WINDOW_BYTES = 8 * 1024 * 1024, HELD_BYTES = 8 * 1024 * 1024, TASKS_MOST = 20000 };
 
 static int64_t realtime_ns(void)
 {
@@ -100,6 +100,7 @@ void dp_work_take_modules(struct dp_process *process, const struct dp_job *job)
 	struct dp_job *held = work->held;
 	work->held = NULL;
 	work->held_end = &work->held;
+	work->held_bytes = 0;
 	while (held) {
 		struct dp_job *next = held->next;
 		dp_work_take_records(process, held);
@@ -284,11 +285,13 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	        record->weight_ns, record->weight_ns / process->period_ns);
 }
 
+/* False: no memory, or a host that tells no modules and never will: its records go without names. */
 static bool hold(struct dp_work *work, const struct dp_job *job)
 {
-	struct dp_job *copy = malloc(sizeof *copy + job->size);
+	struct dp_job *copy = work->held_bytes + job->size <= HELD_BYTES ? malloc(sizeof *copy + job->size) : NULL;
 	if (!copy)
 		return false;
+	work->held_bytes += job->size;
 	memcpy(copy, job, sizeof *copy + job->size);
 	copy->next = NULL;
 	*work->held_end = copy;

@@ -31,6 +31,7 @@ struct dp_work {
 	struct dp_task *tasks;
 	uint32_t task_count, task_capacity;
 	struct dp_job *held, **held_end; /* records that came before the modules they speak of */
+	size_t held_bytes;
 	struct dp_profile *total;        /* all windows, for files */
 };
 
