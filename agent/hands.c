@@ -75,6 +75,7 @@ static void close_window(struct dp_process *process)
 static void end(struct dp_process *process, const struct dp_job *job)
 {
 	dp_work_take_account(process, job);
+	process->work->is_over = true;
 	close_window(process);
 	dp_deliver_end(process);
 	dp_work_fini(process);

@@ -28,6 +28,7 @@ struct dp_work {
 	uint64_t samples, weight_ns;             /* of the whole life */
 	uint64_t cpu_ns, missing_told_ns;        /* its CPU clock; what of it was said to be timer_missing */
 	bool has_bare_threads;
+	bool is_over; /* nothing is on its way any more */
 	struct dp_task *tasks;
 	uint32_t task_count, task_capacity;
 	struct dp_job *held, **held_end; /* records that came before the modules they speak of */

@@ -145,7 +145,10 @@ def threads(count, total_ms):
     used, process, profile, stacks = profiled("threads", str(count), str(total_ms))
     check_threads(what, used, profile)
     check_sum(what, process, count + 1, profile)
-    check(f"{what}: 99 % in unequal_work", share(stacks, "^unequal_work$") > 0.97, share(stacks, "^unequal_work$"))
+    # Ticks before the first table came, and without room for a copy of the stack, have a leaf alone: that is counted.
+    leaves = profile.losses.get("slice_full", (0, 0))[0] * PERIOD / profile.weight
+    seen = share(stacks, "^unequal_work$")
+    check(f"{what}: 97 % in unequal_work", seen > 0.97 - leaves, (seen, leaves))
 
 
 def one_thread():

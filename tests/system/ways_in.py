@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """How settings reach a program and its children: what is said, by whom and how often; children=false; what a run
 takes from its environment and its configuration file."""
