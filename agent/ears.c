@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -37,6 +38,8 @@ static struct dp_process *processes;
 static unsigned process_count;
 static int epoll_fd = -1, listen_fd = -1;
 static bool had_long_host;
+static uint32_t agent_number; /* ours, in answers with tables */
+static bool is_thread;        /* the host's CPU clock counts us too */
 static volatile sig_atomic_t is_asked_to_leave;
 
 static uint64_t now_ms(void)
@@ -54,6 +57,18 @@ static void on_term(int signo)
 
 /* ---- draining ---- */
 
+/* The CPU clock of any process may be read, also of one that has ended and was not waited for yet (kernel:
+ * include/linux/posix-timers.h, CPUCLOCK_SCHED). */
+static void read_cpu_clock(struct dp_process *process)
+{
+	struct timespec now;
+	if (clock_gettime((clockid_t)((~(uint32_t)process->pid << 3) | 2), &now) != 0)
+		return;
+	const uint64_t ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (ns > process->cpu_ns) /* less would be another's, who has its number now */
+		process->cpu_ns = ns;
+}
+
 static void give(enum dp_job_kind kind, struct dp_process *process)
 {
 	struct dp_job *job = dp_job_new(kind, process, 0);
@@ -61,8 +76,12 @@ static void give(enum dp_job_kind kind, struct dp_process *process)
 		dp_hands_give(job);
 }
 
-static struct dp_job *with_losses(struct dp_job *job, const struct dp_region *region)
+static struct dp_job *with_account(struct dp_job *job)
 {
+	const struct dp_process *process = job->process;
+	const struct dp_region *region = process->region;
+	job->cpu_ns = process->cpu_ns;
+	job->has_bare_threads = process->has_bare_threads;
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		job->losses[i][0] = dp_load_relaxed(&region->losses[i].count);
 		job->losses[i][1] = dp_load_relaxed(&region->losses[i].weight_ns);
@@ -102,6 +121,7 @@ static void drain(struct dp_process *process)
 	if (lanes > DP_LANE_MAX)
 		lanes = DP_LANE_MAX;
 	dp_store_relaxed(&region->heartbeat, dp_load_relaxed(&region->heartbeat) + 1);
+	read_cpu_clock(process);
 	const bool is_full = dp_hands_backlog() > BACKLOG_MOST;
 	for (uint32_t i = 0; i < lanes; i++) {
 		struct dp_ring_view view;
@@ -124,7 +144,7 @@ static void drain(struct dp_process *process)
 	}
 	drain_module_log(process);
 	if (job)
-		dp_hands_give(with_losses(job, region));
+		dp_hands_give(with_account(job));
 }
 
 /* ---- hosts ---- */
@@ -270,10 +290,10 @@ static void end_process(struct dp_process *process)
 	drain(process);
 	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
 	struct dp_job *job = dp_job_new(DP_JOB_END, process, 0);
-	if (job) {
-		job->end_cpu_ns = dp_load_relaxed(&process->region->end_cpu_ns);
-		with_losses(job, process->region);
-	}
+	if (process->region->end_cpu_ns > process->cpu_ns)
+		process->cpu_ns = process->region->end_cpu_ns;
+	if (job)
+		with_account(job);
 	for (unsigned i = 0; i < DP_PIECE_MAX; i++)
 		if (process->pieces[i])
 			munmap(process->pieces[i], DP_PIECE_SIZE);
@@ -289,16 +309,19 @@ static void end_process(struct dp_process *process)
 
 /* ---- messages ---- */
 
+/* The host says how far it has come: an answer that never reached it (it waits 2 ms, then goes on with its work) is
+ * given again. */
 static void answer_tables(int socket, const struct dp_message *message)
 {
 	struct dp_process *process = find_process(message->identity);
-	struct dp_tables_answer answer = {0};
+	struct dp_tables_answer answer = {.agent = agent_number};
 	int fds[DP_TABLES_PER_ANSWER];
 	unsigned fd_count = 0;
 	if (process) {
 		pthread_mutex_lock(&process->lock);
-		while (process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
-			const struct dp_waiting_table waiting = process->waiting[--process->waiting_count];
+		uint32_t at = message->argument;
+		while (at < process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
+			const struct dp_waiting_table waiting = process->waiting[at++];
 			struct dp_table_entry *entry = &answer.entries[answer.count++];
 			struct dp_agent_table table;
 			*entry = (struct dp_table_entry){.module = waiting.module,
@@ -308,14 +331,14 @@ static void answer_tables(int socket, const struct dp_message *message)
 			if (waiting.table == DP_TABLE_NONE || !dp_tables_get(waiting.table, &table))
 				continue;
 			entry->size = table.size;
-			const uint8_t bit = (uint8_t)(1u << waiting.table % 8);
-			if (!(process->sent[waiting.table / 8] & bit)) {
-				process->sent[waiting.table / 8] |= bit;
+			if (waiting.is_first) {
 				entry->descriptor = fd_count;
 				fds[fd_count++] = table.fd;
 			}
 		}
-		answer.more = process->waiting_count > 0;
+		answer.more = at < process->waiting_count;
+		if (at <= process->waiting_count && at > process->tables_answered)
+			process->tables_answered = at;
 		pthread_mutex_unlock(&process->lock);
 		answer.ready = dp_load_relaxed(&process->region->tables_ready);
 	}
@@ -467,6 +490,12 @@ static void sweep(struct dp_process *process, uint64_t now)
 	const unsigned count = dp_tasks_without_timer(process->pid, process->region, wanted, 16);
 	if (!count)
 		return;
+	/* Twice in a row: not one that was just beginning. */
+	for (unsigned i = 0; i < count && !is_thread; i++)
+		for (unsigned j = 0; j < 16; j++)
+			process->has_bare_threads |= wanted[i] == process->bare_tids[j];
+	memset(process->bare_tids, 0, sizeof process->bare_tids);
+	memcpy(process->bare_tids, wanted, count * sizeof wanted[0]);
 	for (unsigned i = 0; i < 16; i++)
 		dp_store_relaxed(&process->region->arm_tids[i], i < count ? wanted[i] : 0);
 	dp_store_release(&process->region->arm_request, ++process->arm_told);
@@ -476,14 +505,16 @@ static void tend(struct dp_process *process, uint64_t now)
 {
 	drain(process);
 	pthread_mutex_lock(&process->lock);
-	const uint32_t waiting = process->waiting_count;
+	const bool is_waiting = process->waiting_count > process->tables_answered;
 	pthread_mutex_unlock(&process->lock);
-	if (waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
+	if (is_waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
 		dp_store_release(&process->region->tables_ready, ++process->ready_told);
 	sweep(process, now);
 	if (now >= process->window_end_ms) {
 		process->window_end_ms = now + process->settings->window_ns / 1000000;
-		give(DP_JOB_WINDOW, process);
+		struct dp_job *job = dp_job_new(DP_JOB_WINDOW, process, 0);
+		if (job)
+			dp_hands_give(with_account(job));
 	}
 	if (process->pidfd < 0 && kill(process->pid, 0) != 0 && errno == ESRCH)
 		process->has_ended = true;
@@ -529,7 +560,10 @@ static int pause_ms(uint64_t now)
 
 int dp_ears_run(const struct dp_agent_options *options)
 {
+	is_thread = options->is_thread;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (getrandom(&agent_number, sizeof agent_number, GRND_NONBLOCK) < 0)
+		agent_number = (uint32_t)getpid();
 	listen_fd = listen_at_rendezvous(options);
 	if (listen_fd < 0)
 		return listen_fd;

@@ -305,7 +305,7 @@ struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
 	struct cache cache = {0};
 	bool has_loss = false;
 	for (int i = 0; i < DP_DROP_COUNT; i++)
-		has_loss |= work->losses[i][1] != work->losses_told[i][1];
+		has_loss |= work->losses[i][1] != work->losses_told[i][1] || work->own_losses[i].weight_ns;
 	if (!work->stacks.count && !work->stacks.overflow_count && !has_loss)
 		return NULL;
 	struct dp_profile *profile = dp_profile_new(DP_PROFILE_CPU, PROFILE_BYTES);

@@ -151,6 +151,7 @@ void dp_host_after_fork(void)
 	memset(dp_host.losses, 0, sizeof dp_host.losses);
 	dp_host.attempts = dp_host.next_attempt_tick = dp_host.sweep_tick = 0;
 	dp_host.has_started = false;
+	dp_host.unpublished = NULL;
 	reset_lanes();
 	take_identity();
 	for (uint32_t i = 0; i < dp_load_relaxed(&dp_module_count); i++) {

@@ -21,6 +21,7 @@ enum {
 	SWEEP_THREADS = 32,    /* looked at each time */
 	LANES_SHORT = 3,       /* ticks without a lane before more are made */
 	BACKOFF_MOST = 3000,   /* ticks between attempts in the end */
+	UNSEEN_NS = 1000000,   /* CPU time of a thread whose timer came late */
 };
 
 static bool may_call_system(void)
@@ -60,7 +61,7 @@ static bool may_clone(void)
 
 static bool lease_for_change(struct dp_lane *lane)
 {
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 2000; i++) {
 		uint32_t free = 0;
 		if (dp_cas(&lane->is_leased, &free, 1))
 			return true;
@@ -127,22 +128,29 @@ static void list_threads(struct dp_region *region)
 	}
 }
 
-/* From now on ticks write where the agent reads. What was written before is moved. */
-static void publish_region(uint8_t *piece)
+static void return_lanes(uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+}
+
+/* From now on ticks write where the agent reads. What was written before is moved. False: a tick sleeps in one of the
+ * lanes; once more at the next. */
+static bool publish_region(uint8_t *piece)
 {
 	struct dp_region *region = (struct dp_region *)piece;
 	const uint32_t lanes_before = dp_load_relaxed(&dp_host.lane_count);
-	bool leased[DP_LANE_MAX];
 
 	for (uint32_t i = 0; i < lanes_before; i++)
-		leased[i] = lease_for_change(dp_host.lanes[i]);
+		if (!lease_for_change(dp_host.lanes[i])) {
+			return_lanes(i);
+			return false;
+		}
 	dp_store_release(&dp_host.region, region);
 	uint32_t count = 0;
 	for (; count < DP_LANES_FIRST_PIECE; count++) {
 		if (count < lanes_before) {
 			struct dp_lane *lane = dp_host.lanes[count];
-			if (!leased[count])
-				break; /* a tick sleeps in it; this and the later lanes stay out */
 			if (lane->view.ring >= dp_host.early_rings &&
 			        lane->view.ring < dp_host.early_rings + DP_LANES_EARLY)
 				move_records(&lane->view, region, piece);
@@ -151,15 +159,22 @@ static void publish_region(uint8_t *piece)
 			break;
 		}
 	}
-	/* A lane that could not be changed still writes to the old place: at least lane 0 must be right. */
 	dp_store_release(&dp_host.lane_count, count);
-	for (uint32_t i = 0; i < lanes_before; i++)
-		if (leased[i])
-			dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+	return_lanes(lanes_before);
+	/* What a later region tells begins here. */
+	for (int i = 0; i < DP_DROP_COUNT; i++) {
+		dp_store_relaxed(&dp_host.losses[i].count, 0);
+		dp_store_relaxed(&dp_host.losses[i].weight_ns, 0);
+	}
+	struct timespec now = {0};
+	DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
+	dp_host.image_start_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	list_threads(region);
+	dp_host.tables_taken = 0;
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
 	dp_host.heartbeat_seen = 0;
+	return true;
 }
 
 /* ---- the module log ---- */
@@ -240,10 +255,22 @@ static void back_off(uint32_t tick)
 	dp_host.next_attempt_tick = tick + wait;
 }
 
+static void publish(uint8_t *piece)
+{
+	const bool is_published = publish_region(piece);
+	dp_host.unpublished = is_published ? NULL : piece;
+	if (is_published)
+		dp_tell_modules((struct dp_region *)piece);
+}
+
 static void find_agent(uint32_t tick, bool may_start)
 {
 	if ((int32_t)(tick - dp_host.next_attempt_tick) < 0)
 		return;
+	if (dp_host.unpublished) {
+		publish(dp_host.unpublished);
+		return;
+	}
 	if (!may_clone()) {
 		dp_count_loss(DP_DROP_NO_AGENT, 0);
 		back_off(tick);
@@ -251,7 +278,7 @@ static void find_agent(uint32_t tick, bool may_start)
 	}
 	struct dp_errand errand = {.kind = DP_ERRAND_GREET};
 	if (dp_helper_run(&errand) == 0) {
-		publish_region(errand.memory);
+		publish(errand.memory);
 		dp_host.attempts = 0;
 		dp_host.has_started = false;
 		return;
@@ -301,7 +328,8 @@ static void add_lanes(struct dp_region *region)
 	const uint32_t first = dp_load_relaxed(&dp_host.lane_count);
 	const uint32_t piece_number = dp_lane_piece(first);
 	dp_store_relaxed(&dp_host.lanes_short, 0);
-	if (first + DP_LANES_MORE_PIECE > DP_LANE_MAX || dp_lane_piece(first - 1) == piece_number || !may_clone())
+	if (first < DP_LANES_FIRST_PIECE || first + DP_LANES_MORE_PIECE > DP_LANE_MAX ||
+	        dp_lane_piece(first - 1) == piece_number || !may_clone())
 		return;
 	struct dp_errand errand = {.kind = DP_ERRAND_PIECE, .piece = piece_number};
 	if (dp_helper_run(&errand) != 0)
@@ -330,8 +358,13 @@ static void arm_siblings(struct dp_region *region, uint32_t request)
 			thread->stack_low = thread->stack_usable = dp_host.main_stack_low;
 			thread->stack_high = dp_host.main_stack_high;
 		}
-		if (dp_timer_arm(thread, tid) != 0)
+		dp_add_relaxed(&dp_host.siblings_armed, 1);
+		if (dp_timer_arm(thread, tid) != 0) {
+			dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 			dp_thread_release(thread);
+		} else if (dp_thread_cpu_ns(tid) > UNSEEN_NS) {
+			dp_count_loss(DP_DROP_TIMER_MISSING, 0); /* how much, the agent finds out */
+		}
 	}
 	dp_store_relaxed(&region->arm_seen, request);
 }
@@ -477,6 +510,17 @@ static void hand_over_late(void)
 	}
 }
 
+static void settle_threads(void)
+{
+	for (uint32_t chunk = 0; chunk < DP_THREAD_CHUNKS; chunk++) {
+		struct dp_thread *threads = dp_load_acquire(&dp_host.thread_chunks[chunk]);
+		const uint32_t size = chunk ? DP_THREAD_CHUNK_MORE : DP_THREAD_CHUNK;
+		for (uint32_t i = 0; threads && i < size; i++)
+			if (dp_load_acquire(&threads[i].state) == DP_THREAD_ARMED)
+				dp_timer_settle(&threads[i]);
+	}
+}
+
 bool dp_housekeep_end(uint32_t answer_ms)
 {
 	bool is_answered = false;
@@ -488,6 +532,7 @@ bool dp_housekeep_end(uint32_t answer_ms)
 	if (region) {
 		struct timespec now = {0};
 		dp_tell_modules(region);
+		settle_threads();
 		DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
 		dp_store_relaxed(&region->end_cpu_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
 		dp_store_release(&region->is_ending, 1);

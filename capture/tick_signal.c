@@ -327,6 +327,7 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 	const int overrun = info->si_overrun > 0 ? info->si_overrun : 0;
 	const uint64_t weight_ns = dp_host.period_ns * (1 + (uint64_t)overrun);
 	const uint32_t tick = dp_add_relaxed(&dp_host.ticks, 1) + 1;
+	dp_store_relaxed(&self->expired, dp_load_relaxed(&self->expired) + 1 + (uint64_t)overrun);
 	struct dp_lane *lane = lease_lane(self);
 	if (lane) {
 		if (left >= WALK_BYTES)
