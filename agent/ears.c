@@ -286,6 +286,16 @@ static void end_process(struct dp_process *process)
 		dp_hands_give(job);
 }
 
+static void flush(struct dp_process *process, uint32_t how)
+{
+	if (how == DP_FLUSH_END) {
+		end_process(process);
+		return;
+	}
+	drain(process);
+	give(DP_JOB_FLUSH, process);
+}
+
 /* ---- messages ---- */
 
 static void answer_tables(int socket, const struct dp_message *message)
@@ -379,7 +389,7 @@ static void on_message(int socket, const struct dp_message *message, const char 
 	case DP_MESSAGE_FLUSH:
 		process = find_process(message->identity);
 		if (process)
-			end_process(process);
+			flush(process, message->argument);
 		give_answer(DP_JOB_ANSWER, socket);
 		break;
 	case DP_MESSAGE_STATUS:

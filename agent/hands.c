@@ -114,6 +114,12 @@ static bool do_job(struct dp_job *job)
 		if (process->work)
 			close_window(process);
 		break;
+	case DP_JOB_FLUSH:
+		if (process->work) {
+			close_window(process);
+			dp_deliver_end(process);
+		}
+		break;
 	case DP_JOB_END:
 		if (process->work)
 			end(process, job);

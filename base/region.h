@@ -146,10 +146,12 @@ enum dp_message_kind {
 	DP_MESSAGE_FINISH,     /* command -> agent of its run: write the merged profile, then answer */
 };
 
+enum dp_flush { DP_FLUSH_END, /* nothing more will come of this host */ DP_FLUSH_GOES_ON };
+
 struct dp_message {
 	uint32_t kind, version;
 	int32_t pid;
-	uint32_t argument; /* PIECE: its number */
+	uint32_t argument; /* PIECE: its number; FLUSH: enum dp_flush */
 	uint64_t identity; /* the region's */
 };
 

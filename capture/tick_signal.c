@@ -302,7 +302,7 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 			dp_host.on_foreign(signo, info, ucontext);
 		return;
 	}
-	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & DP_OFF_DISABLED)
+	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_STOPPED))
 		return;
 	enum { WALK_BYTES = 1024, HOUSEKEEPING_BYTES = 4096 };
 	const uintptr_t left = stack_left(self, ucontext);

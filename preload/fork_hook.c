@@ -14,6 +14,7 @@ static void in_child(void)
 {
 	if (!dp_load_relaxed(&dp_host.is_armed))
 		return;
+	dp_api_after_fork();
 	dp_host_after_fork();
 	dp_sigprof_thread_start(dp_sigprof_is_apart);
 }

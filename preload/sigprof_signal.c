@@ -95,8 +95,10 @@ void dp_sigprof_pause(void)
 	if (paused.thread && paused.thread->tid == tid)
 		return;
 	struct dp_thread *thread = dp_thread_by_tid(tid);
-	if (!thread || dp_load_acquire(&thread->state) != DP_THREAD_ARMED)
+	if (!thread)
 		return;
+	dp_store_relaxed(&thread->is_paused, true);
+	atomic_thread_fence(memory_order_seq_cst); /* see dp_timer_arm() */
 	dp_timer_pause(thread);
 	paused.cpu_ns = thread_cpu_ns();
 	paused.thread = thread;
@@ -118,6 +120,10 @@ void dp_sigprof_resume(void)
 	if (!thread || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return;
 	paused.thread = NULL;
+	dp_store_relaxed(&thread->is_paused, false);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (dp_load_acquire(&thread->state) != DP_THREAD_ARMED)
+		return;
 	dp_count_loss(DP_DROP_SIGNAL_BLOCKED, thread_cpu_ns() - paused.cpu_ns);
 	dp_timer_resume(thread);
 }

@@ -20,12 +20,18 @@ static void on_thread_end(void *value)
 	struct dp_thread *thread = value;
 	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
 		return; /* the filter came after the timer, which stays */
-	if (dp_load_relaxed(&thread->state) != DP_THREAD_ARMED || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
+	if (dp_load_relaxed(&thread->state) == DP_THREAD_FREE || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return; /* forked meanwhile: the record is another's */
 	if (thread->end_rounds++ < PTHREAD_DESTRUCTOR_ITERATIONS - 2 && pthread_setspecific(end_key, thread) == 0)
 		return;
-	dp_timer_disarm(thread);
-	dp_thread_release(thread);
+	/* Somebody who starts or stops the profiler may have it in hands. */
+	for (int i = 0; i < 1000; i++) {
+		if (dp_timer_disarm(thread)) {
+			dp_thread_release(thread);
+			return;
+		}
+		DP_SYS0(SYS_sched_yield);
+	}
 }
 
 void dp_threads_init(void)
