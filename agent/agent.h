@@ -72,6 +72,7 @@ struct dp_process {
 enum dp_job_kind {
 	DP_JOB_GREET,   /* a new process */
 	DP_JOB_MODULES, /* bytes of its module log */
+	DP_JOB_LABELS,  /* bytes of its label log */
 	DP_JOB_RECORDS, /* bytes of its rings */
 	DP_JOB_WINDOW,  /* its window is over */
 	DP_JOB_FLUSH,   /* its window is over, and files are written as if it had ended */

@@ -69,19 +69,26 @@ static struct dp_job *with_losses(struct dp_job *job, const struct dp_region *re
 	return job;
 }
 
-static void drain_module_log(struct dp_process *process)
+static void drain_log(struct dp_process *process, const struct dp_ring_view *log, enum dp_job_kind kind)
 {
-	struct dp_region *region = process->region;
-	const struct dp_ring_view log = {&region->module_log, region->module_log_bytes, DP_MODULE_LOG_SIZE};
-	const uint32_t waiting = dp_ring_waiting(&log);
-	if (!waiting || waiting > DP_MODULE_LOG_SIZE)
+	const uint32_t waiting = dp_ring_waiting(log);
+	if (!waiting || waiting > log->size)
 		return;
-	struct dp_job *job = dp_job_new(DP_JOB_MODULES, process, waiting);
+	struct dp_job *job = dp_job_new(kind, process, waiting);
 	if (!job)
 		return;
-	dp_ring_peek(&log, 0, job->bytes, waiting);
-	dp_ring_release(&log, waiting);
+	dp_ring_peek(log, 0, job->bytes, waiting);
+	dp_ring_release(log, waiting);
 	dp_hands_give(job);
+}
+
+static void drain_logs(struct dp_process *process)
+{
+	struct dp_region *region = process->region;
+	const struct dp_ring_view modules = {&region->module_log, region->module_log_bytes, DP_MODULE_LOG_SIZE};
+	const struct dp_ring_view labels = {&region->label_log, region->label_log_bytes, DP_LABEL_LOG_SIZE};
+	drain_log(process, &modules, DP_JOB_MODULES);
+	drain_log(process, &labels, DP_JOB_LABELS);
 }
 
 static void lane_view(const struct dp_process *process, uint32_t lane, struct dp_ring_view *view)
@@ -92,7 +99,7 @@ static void lane_view(const struct dp_process *process, uint32_t lane, struct dp
 	view->size = DP_LANE_RING_SIZE;
 }
 
-/* Empties the rings; the module log after them, so that it tells of every module a record can mean. */
+/* Empties the rings; the logs after them, so that they tell of every module and label a record can mean. */
 static void drain(struct dp_process *process)
 {
 	struct dp_region *region = process->region;
@@ -121,7 +128,7 @@ static void drain(struct dp_process *process)
 		dp_ring_release(&view, waiting[i]);
 		at += waiting[i];
 	}
-	drain_module_log(process);
+	drain_logs(process);
 	if (job)
 		dp_hands_give(with_losses(job, region));
 }

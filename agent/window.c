@@ -224,17 +224,18 @@ static int add_stack(
 		if (location >= 0)
 			locations[count++] = location;
 	}
-	const struct dp_label labels[] = {
-	        {.key = dp_profile_text(profile, "thread"),
-	                .text = dp_profile_text(profile, task_name(process, stack->tid)),
-	                .unit = dp_profile_text(profile, "")},
-	        {.key = dp_profile_text(profile, "tid"), .number = stack->tid, .unit = dp_profile_text(profile, "")},
+	struct dp_label labels[2 + DP_LABEL_PAIRS_MAX] = {
+	        {.key = "thread", .text = task_name(process, stack->tid), .unit = ""},
+	        {.key = "tid", .number = stack->tid, .unit = ""},
 	};
+	const int own = dp_labels_of(&process->work->labels, stack->labels, labels + 2);
+	if (own < 0)
+		process->work->own_losses[DP_DROP_LABELS].count += stack->count;
 	const struct dp_profile_sample sample = {
 	        .locations = locations,
 	        .location_count = count,
 	        .labels = labels,
-	        .label_count = 2,
+	        .label_count = 2 + (uint32_t)(own > 0 ? own : 0),
 	        .values = {(int64_t)stack->count, (int64_t)stack->weight_ns},
 	};
 	return dp_profile_sample(profile, &sample);

@@ -39,6 +39,7 @@ struct dp_thread {
 	uintptr_t stack_low, stack_high; /* 0, 0: not known */
 	uintptr_t stack_usable;          /* above the guard */
 	uint32_t end_rounds;
+	_Atomic uint32_t labels; /* number of its label set (label.h). The thread itself */
 	size_t stack_size, guard_size; /* as asked for */
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
@@ -94,6 +95,7 @@ struct dp_host {
 	_Atomic uint32_t ticks;         /* handler runs */
 	_Atomic uint32_t is_keeping;    /* one housekeeper at a time */
 	_Atomic uint32_t loader_calls;  /* dlopen calls so far */
+	_Atomic uint32_t siblings_armed; /* threads that others gave a timer so far */
 	struct dp_shared_loss losses[DP_DROP_COUNT]; /* until there is a region */
 
 	/* Housekeeper only. */

@@ -2,6 +2,7 @@
  * The life of the guest: set up, armed, forked, ended. */
 #include "capture/host.h"
 #include "capture/helper.h"
+#include "capture/label.h"
 #include "capture/map.h"
 #include "capture/module.h"
 
@@ -102,6 +103,8 @@ static int arm_caller(uintptr_t low, uintptr_t high)
 	if (error) {
 		dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 		dp_thread_release(thread);
+	} else {
+		dp_labels_attach(thread);
 	}
 	return error;
 }
@@ -194,6 +197,7 @@ void dp_host_after_fork(void)
 	}
 	dp_store_relaxed(&dp_host.region, NULL); /* not mapped here */
 	dp_store_relaxed(&dp_host.is_keeping, 0);
+	dp_labels_after_fork();
 	dp_store_relaxed(&dp_host.ticks, 0);
 	memset(dp_host.losses, 0, sizeof dp_host.losses);
 	dp_host.attempts = dp_host.next_attempt_tick = dp_host.sweep_tick = 0;

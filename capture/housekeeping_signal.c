@@ -2,6 +2,7 @@
  * The rare things: at most one a tick, never where the host would notice. */
 #include "capture/helper.h"
 #include "capture/host.h"
+#include "capture/label.h"
 #include "capture/map.h"
 #include "capture/module.h"
 
@@ -160,6 +161,7 @@ static void publish_region(uint8_t *piece)
 	dp_host.modules_published = 0;
 	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
 		dp_module_at(i)->told = 0;
+	dp_tell_labels(region, true);
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
 	dp_host.heartbeat_seen = 0;
@@ -328,6 +330,8 @@ static void arm_siblings(struct dp_region *region, uint32_t request)
 		}
 		if (dp_timer_arm(thread, tid) != 0)
 			dp_thread_release(thread);
+		else
+			dp_add_relaxed(&dp_host.siblings_armed, 1);
 	}
 	dp_store_relaxed(&region->arm_seen, request);
 }
@@ -364,6 +368,8 @@ static void do_one_thing(struct dp_region *region, uint32_t tick)
 	const uint32_t generation = dp_load_relaxed(&dp_module_generation);
 	if (dp_host.modules_published != generation)
 		dp_tell_modules(region);
+	if (dp_labels_wait())
+		dp_tell_labels(region, false);
 	if (dp_map_generation() != generation)
 		dp_map_rebuild();
 	const uint32_t ready = dp_load_acquire(&region->tables_ready);
@@ -392,7 +398,7 @@ static bool is_due(struct dp_region *region, uint32_t tick)
 	       dp_load_relaxed(&region->arm_request) != dp_load_relaxed(&region->arm_seen) ||
 	       dp_host.modules_published != dp_load_relaxed(&dp_module_generation) ||
 	       dp_map_generation() != dp_load_relaxed(&dp_module_generation) ||
-	       dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT || tick - dp_host.sweep_tick > SWEEP_TICKS ||
+	       dp_labels_wait() || dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT || tick - dp_host.sweep_tick > SWEEP_TICKS ||
 	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || tick % 64 == 0;
 }
 
@@ -452,6 +458,17 @@ static void hand_over_late(void)
 	}
 }
 
+/* More than the log holds at once: the agent empties it every 50 ms. */
+static void tell_all_labels(struct dp_region *region)
+{
+	enum { TRIES = 40, PAUSE_MS = 5 };
+	for (int i = 0; i < TRIES && dp_labels_wait(); i++) {
+		if (i)
+			pause_ms(PAUSE_MS);
+		dp_tell_labels(region, false);
+	}
+}
+
 bool dp_housekeep_end(uint32_t answer_ms)
 {
 	bool is_answered = false;
@@ -463,6 +480,7 @@ bool dp_housekeep_end(uint32_t answer_ms)
 	if (region) {
 		struct timespec now = {0};
 		dp_tell_modules(region);
+		tell_all_labels(region);
 		DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
 		dp_store_relaxed(&region->end_cpu_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
 		dp_store_release(&region->is_ending, 1);
@@ -492,6 +510,7 @@ int dp_housekeep_flush(uint32_t timeout_ms)
 	if (region && may_clone()) {
 		struct dp_errand errand = {.kind = DP_ERRAND_FLUSH, .timeout_ms = timeout_ms, .goes_on = true};
 		dp_tell_modules(region);
+		tell_all_labels(region);
 		error = (int)dp_helper_run(&errand);
 	}
 	dp_store_release(&dp_host.is_keeping, 0);

@@ -43,6 +43,7 @@ struct dp_thread *dp_thread_claim(void)
 			thread->timer = -1;
 			thread->ticks = 0;
 			dp_store_relaxed(&thread->is_paused, false);
+			dp_store_relaxed(&thread->labels, 0);
 			thread->last_lane = number % DP_LANES_EARLY;
 			dp_store_relaxed(&hint, number + 1);
 			return thread;

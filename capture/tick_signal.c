@@ -238,6 +238,7 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	dp_zero(record, sizeof *record);
 	record->tid = (uint32_t)self->tid;
 	record->weight_ns = weight_ns;
+	record->labels = (uint16_t)dp_load_relaxed(&self->labels);
 	record->generation = region ? dp_load_relaxed(&region->generation) : 0;
 	dp_registers_of(context, &walk->registers);
 	walk->is_caller = false;
@@ -272,6 +273,7 @@ static void record_leaf(struct dp_thread *self, struct dp_lane *lane, const ucon
 	dp_zero(&lane->frames[0], sizeof lane->frames[0]);
 	record->tid = (uint32_t)self->tid;
 	record->weight_ns = weight_ns;
+	record->labels = (uint16_t)dp_load_relaxed(&self->labels);
 	record->generation = region ? dp_load_relaxed(&region->generation) : 0;
 	record->frame_count = 1;
 	record->stop = DP_STOP_BAD_MEMORY;

@@ -57,6 +57,33 @@ DEEPPROF_API int deepprof_is_running(void);
  * -EBUSY: the profiler did other rare work all that time; -ENOSYS, -EPERM as above. */
 DEEPPROF_API int deepprof_flush(unsigned timeout_ms);
 
+/* ---- labels ----
+ *
+ * Key/value pairs of the calling thread, which each of its samples carries until they change. They hold while the
+ * profiler is stopped too. A new thread begins without labels, whoever creates it; a forked child keeps those of the
+ * thread that forked. Their cost does not depend on how many there are: a tick copies one number.
+ *
+ * A thread has at most 8 labels. A key has 1 to 63 bytes, no control characters, and is not "thread", "tid" or one that
+ * begins with "__" or "pprof::"; a longer value than 127 bytes is cut. Text is UTF-8. A process remembers about 4000
+ * different sets of labels; what would be a new set after that gets the value "other" instead, and the profile tells how
+ * often (labels). So labels are for what has few values: an endpoint, a tenant, a phase; not for a request's number.
+ * Servers make a series of each set, and deepprof sends them only keys with at most 16 values; files hold all. */
+
+/* The calling thread's label. value: NULL or "" takes it away. 0; -EINVAL: no such key is possible; -ENOSPC: it has 8
+ * others; -ENOMEM; -EPERM: switched off; -ENOSYS: there is no library. */
+DEEPPROF_API int deepprof_set_label(const char *key, const char *value);
+DEEPPROF_API int deepprof_unset_label(const char *key);
+
+/* All labels of a thread as one number: cheap to take, keep and put back, in whatever thread of this process or in its
+ * forked children, for as long as they live. 0 is no labels. For coroutines, thread pools and language bindings. */
+typedef uint32_t deepprof_labels;
+
+DEEPPROF_API deepprof_labels deepprof_get_labels(void);
+/* Returns what was there before. A number that no call returned changes nothing. */
+DEEPPROF_API deepprof_labels deepprof_set_labels(deepprof_labels labels);
+/* Those labels with this one changed, no thread's yet. On an error as above, the labels as they were. */
+DEEPPROF_API deepprof_labels deepprof_make_labels(deepprof_labels labels, const char *key, const char *value);
+
 #ifdef __cplusplus
 }
 #endif
@@ -90,11 +117,41 @@ static inline int deepprof_flush_if_there(unsigned timeout_ms)
 	return deepprof_flush ? deepprof_flush(timeout_ms) : -ENOSYS;
 }
 
-#define deepprof_version    deepprof_version_if_there
-#define deepprof_start      deepprof_start_if_there
-#define deepprof_stop       deepprof_stop_if_there
-#define deepprof_is_running deepprof_is_running_if_there
-#define deepprof_flush      deepprof_flush_if_there
+static inline int deepprof_set_label_if_there(const char *key, const char *value)
+{
+	return deepprof_set_label ? deepprof_set_label(key, value) : -ENOSYS;
+}
+
+static inline int deepprof_unset_label_if_there(const char *key)
+{
+	return deepprof_unset_label ? deepprof_unset_label(key) : -ENOSYS;
+}
+
+static inline deepprof_labels deepprof_get_labels_if_there(void)
+{
+	return deepprof_get_labels ? deepprof_get_labels() : 0;
+}
+
+static inline deepprof_labels deepprof_set_labels_if_there(deepprof_labels labels)
+{
+	return deepprof_set_labels ? deepprof_set_labels(labels) : 0;
+}
+
+static inline deepprof_labels deepprof_make_labels_if_there(deepprof_labels labels, const char *key, const char *value)
+{
+	return deepprof_make_labels ? deepprof_make_labels(labels, key, value) : labels;
+}
+
+#define deepprof_version     deepprof_version_if_there
+#define deepprof_start       deepprof_start_if_there
+#define deepprof_stop        deepprof_stop_if_there
+#define deepprof_is_running  deepprof_is_running_if_there
+#define deepprof_flush       deepprof_flush_if_there
+#define deepprof_set_label   deepprof_set_label_if_there
+#define deepprof_unset_label deepprof_unset_label_if_there
+#define deepprof_get_labels  deepprof_get_labels_if_there
+#define deepprof_set_labels  deepprof_set_labels_if_there
+#define deepprof_make_labels deepprof_make_labels_if_there
 
 #endif
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Threads from their first instruction to their last: pthread_create armed, the end noticed. */
 #include "capture/host.h"
+#include "capture/label.h"
 #include "preload/hooks.h"
 #include "preload/sigprof.h"
 #include "preload/real.h"
@@ -63,9 +64,11 @@ static void *run_thread(void *argument)
 	if (error) {
 		dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 		dp_thread_release(thread);
-	} else if (has_end_key) {
+	} else {
+		dp_labels_attach(thread);
 		thread->end_rounds = 0;
-		pthread_setspecific(end_key, thread);
+		if (has_end_key)
+			pthread_setspecific(end_key, thread);
 	}
 	dp_sigprof_thread_start(is_apart);
 	return start(start_argument);
