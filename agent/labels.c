@@ -9,7 +9,7 @@
 /* The names under which we tell of every sample ourselves. */
 static int is_ours(const char *key)
 {
-	return !strcmp(key, "thread") || !strcmp(key, "tid");
+	return !strcmp(key, "thread") || !strcmp(key, "tid") || !strcmp(key, "process") || !strcmp(key, "pid");
 }
 
 /* Whole pairs, none without a key, no more than a set holds. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From counted stacks to a profile with names. */
+#include "agent/deliver.h"
 #include "agent/work.h"
 
 #include "base/frame.h"
@@ -224,18 +225,23 @@ static int add_stack(
 		if (location >= 0)
 			locations[count++] = location;
 	}
-	struct dp_label labels[2 + DP_LABEL_PAIRS_MAX] = {
+	/* Which process it was matters only where several are in one profile. */
+	const bool is_merged = dp_deliver_is_merged();
+	struct dp_label labels[4 + DP_LABEL_PAIRS_MAX] = {
 	        {.key = "thread", .text = task_name(process, stack->tid), .unit = ""},
 	        {.key = "tid", .number = stack->tid, .unit = ""},
+	        {.key = "pid", .number = process->pid, .unit = ""},
+	        {.key = "process", .text = process->name, .unit = ""},
 	};
-	const int own = dp_labels_of(&process->work->labels, stack->labels, labels + 2);
+	const uint32_t common = is_merged ? 4 : 2;
+	const int own = dp_labels_of(&process->work->labels, stack->labels, labels + common);
 	if (own < 0)
 		process->work->own_losses[DP_DROP_LABELS].count += stack->count;
 	const struct dp_profile_sample sample = {
 	        .locations = locations,
 	        .location_count = count,
 	        .labels = labels,
-	        .label_count = 2 + (uint32_t)(own > 0 ? own : 0),
+	        .label_count = common + (uint32_t)(own > 0 ? own : 0),
 	        .values = {(int64_t)stack->count, (int64_t)stack->weight_ns},
 	};
 	return dp_profile_sample(profile, &sample);

@@ -184,13 +184,16 @@ static bool compose(const struct dp_label_table *table, uint32_t base, const cha
 	return true;
 }
 
-/* Ours are "thread" and "tid"; what begins with two underscores or "pprof::" is others' (pprof's profile.proto). */
+/* What begins with two underscores or "pprof::" is others' (pprof's profile.proto). */
 static bool is_key(const char *key)
 {
+	static const char *const ours[] = {"thread", "tid", "process", "pid"};
 	const size_t size = key ? strnlen(key, DP_LABEL_KEY_MAX + 1) : 0;
-	if (!size || size > DP_LABEL_KEY_MAX || !strncmp(key, "__", 2) || !strncmp(key, "pprof::", 7) ||
-	        !strcmp(key, "thread") || !strcmp(key, "tid"))
+	if (!size || size > DP_LABEL_KEY_MAX || !strncmp(key, "__", 2) || !strncmp(key, "pprof::", 7))
 		return false;
+	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+		if (!strcmp(key, ours[i]))
+			return false;
 	for (size_t i = 0; i < size; i++)
 		if ((unsigned char)key[i] < ' ' || key[i] == 0x7f)
 			return false;

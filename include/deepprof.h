@@ -63,8 +63,8 @@ DEEPPROF_API int deepprof_flush(unsigned timeout_ms);
  * profiler is stopped too. A new thread begins without labels, whoever creates it; a forked child keeps those of the
  * thread that forked. Their cost does not depend on how many there are: a tick copies one number.
  *
- * A thread has at most 8 labels. A key has 1 to 63 bytes, no control characters, and is not "thread", "tid" or one that
- * begins with "__" or "pprof::"; a longer value than 127 bytes is cut. Text is UTF-8. A process remembers about 4000
+ * A thread has at most 8 labels. A key has 1 to 63 bytes, no control characters, and is not "thread", "tid", "process",
+ * "pid" or one that begins with "__" or "pprof::"; a longer value than 127 bytes is cut. Text is UTF-8. A process remembers about 4000
  * different sets of labels; what would be a new set after that gets the value "other" instead, and the profile tells how
  * often (labels). So labels are for what has few values: an endpoint, a tenant, a phase; not for a request's number.
  * Servers make a series of each set, and deepprof sends them only keys with at most 16 values; files hold all. */

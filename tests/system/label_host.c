@@ -61,7 +61,7 @@ static void *thread_main(void *unused)
 static void child_main(void)
 {
 	in_child(0.3);
-	printf("child %d\n", deepprof_set_label("process", "child"));
+	printf("child %d\n", deepprof_set_label("role", "child"));
 	in_child_own(0.3);
 	printf("flush %d\n", deepprof_flush(20000));
 	fflush(stdout);
