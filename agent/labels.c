@@ -9,7 +9,8 @@
 /* The names under which we tell of every sample ourselves. */
 static int is_ours(const char *key)
 {
-	return !strcmp(key, "thread") || !strcmp(key, "tid") || !strcmp(key, "process") || !strcmp(key, "pid");
+	return !strcmp(key, "thread") || !strcmp(key, "tid") || !strcmp(key, "process") ||
+	       !strcmp(key, "pid");
 }
 
 /* Whole pairs, none without a key, no more than a set holds. */
@@ -48,11 +49,13 @@ uint32_t dp_labels_take_log(struct dp_labels *labels, const uint8_t *bytes, size
 		if (size - at < sizeof record)
 			return bad + 1;
 		memcpy(&record, bytes + at, sizeof record);
-		if (record.size_bytes > size - at || record.size_bytes % 8 || record.size_bytes < sizeof record)
+		if (record.size_bytes > size - at || record.size_bytes % 8 ||
+			record.size_bytes < sizeof record)
 			return bad + 1; /* where the next one begins is not known */
-		if (record.number == 0 || record.number >= DP_LABEL_SET_MAX || record.text_size > DP_LABEL_TEXT_MAX ||
-		        record.text_size > record.size_bytes - sizeof record ||
-		        !is_set(bytes + at + sizeof record, record.text_size))
+		if (record.number == 0 || record.number >= DP_LABEL_SET_MAX ||
+			record.text_size > DP_LABEL_TEXT_MAX ||
+			record.text_size > record.size_bytes - sizeof record ||
+			!is_set(bytes + at + sizeof record, record.text_size))
 			bad++;
 		else
 			keep(labels, record.number, bytes + at + sizeof record, record.text_size);

@@ -15,7 +15,8 @@ struct dp_labels {
 
 /* Bytes of the label log. Hostile bytes are expected; returns how many records make no sense. */
 uint32_t dp_labels_take_log(struct dp_labels *labels, const uint8_t *bytes, size_t size);
-/* The pairs of a set into at most DP_LABEL_PAIRS_MAX entries, which live as long as labels: how many, or -ENOENT. */
+/* The pairs of a set into at most DP_LABEL_PAIRS_MAX entries, which live as long as labels: how many, or
+ * -ENOENT. */
 int dp_labels_of(const struct dp_labels *labels, uint32_t number, struct dp_label *pairs);
 void dp_labels_fini(struct dp_labels *labels);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Labels: key/value pairs that a thread's samples carry.
  *
- * A label set is some pairs, sorted by key; it has a number, 0 is the empty one. Sets are interned: equal sets, equal
- * number, for the life of the process and of its forked children. A thread's record holds the number of its set in one
- * word, which the tick copies. The text goes to the agent once, by the region's label log.
+ * A label set is some pairs, sorted by key; it has a number, 0 is the empty one. Sets are interned: equal
+ * sets, equal number, for the life of the process and of its forked children. A thread's record holds the
+ * number of its set in one word, which the tick copies. The text goes to the agent once, by the region's
+ * label log.
  *
- * There is room for DP_LABEL_SET_MAX sets. Nearly full, a new set's last given value becomes "other"; then all its
- * values do; then the set is empty. Each time is counted (labels). */
+ * There is room for DP_LABEL_SET_MAX sets. Nearly full, a new set's last given value becomes "other"; then
+ * all its values do; then the set is empty. Each time is counted (labels). */
 #ifndef DEEPPROF_CAPTURE_LABEL_H
 #define DEEPPROF_CAPTURE_LABEL_H
 
@@ -36,8 +37,8 @@ extern _Atomic(struct dp_label_table *) dp_label_table; /* NULL: no labels in th
 
 /* ---- hook: on the thread it is about ---- */
 
-/* That set with this pair in it (value NULL or "": without the key). A set's number, or -EINVAL: no such key or base;
- * -ENOSPC: more pairs than a set holds; -ENOMEM. */
+/* That set with this pair in it (value NULL or "": without the key). A set's number, or -EINVAL: no such key
+ * or base; -ENOSPC: more pairs than a set holds; -ENOMEM. */
 int dp_labels_make(uint32_t base, const char *key, const char *value);
 /* The calling thread's set. */
 uint32_t dp_labels_get(void);

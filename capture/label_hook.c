@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Label sets interned, and the calling thread's one.
  *
- * Finding a set that is known takes no lock: sets are only ever added, and a slot names a set after it is written. */
+ * Finding a set that is known takes no lock: sets are only ever added, and a slot names a set after it is
+ * written. */
 #include "capture/label.h"
 
 #include "base/syscall.h"
@@ -48,8 +49,8 @@ static struct dp_label_table *open_table(void)
 	struct dp_label_table *table = dp_load_acquire(&dp_label_table);
 	if (table)
 		return table;
-	const long memory = DP_SYS(
-	        SYS_mmap, 0, sizeof *table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const long memory = DP_SYS(SYS_mmap, 0, sizeof *table, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory < 0 && memory > -4096)
 		return NULL;
 	DP_SYS2(SYS_munlock, memory, sizeof *table); /* mlockall(MCL_FUTURE) is not for us */
@@ -81,7 +82,7 @@ static uint32_t find(struct dp_label_table *table, const struct draft *draft, ui
 		if (!number)
 			return 0;
 		if (set->hash == hash && set->size == draft->size &&
-		        !memcmp(table->text + set->offset, draft->text, draft->size))
+			!memcmp(table->text + set->offset, draft->text, draft->size))
 			return number;
 	}
 }
@@ -158,8 +159,8 @@ static size_t cut_value(const char *value)
 }
 
 /* The base's pairs and this one, in order of keys. Folds: 1 its value is "other", 2 all values are. */
-static bool compose(const struct dp_label_table *table, uint32_t base, const char *key, const char *value, unsigned folds,
-        struct draft *draft)
+static bool compose(const struct dp_label_table *table, uint32_t base, const char *key, const char *value,
+	unsigned folds, struct draft *draft)
 {
 	static const char other[] = "other";
 	const struct dp_label_set *set = &table->sets[base];
@@ -167,16 +168,19 @@ static bool compose(const struct dp_label_table *table, uint32_t base, const cha
 	bool is_placed = !value || !*value;
 	draft->size = draft->pair_count = 0;
 	while (at < end || !is_placed) {
-		const int order = is_placed ? (at < end ? strcmp(at, key) : 0) : at < end ? strcmp(at, key) : 1;
+		const int order = is_placed  ? (at < end ? strcmp(at, key) : 0)
+				  : at < end ? strcmp(at, key)
+					     : 1;
 		if (!is_placed && order >= 0) {
-			if (!put_pair(draft, key, folds ? other : value, folds ? sizeof other - 1 : cut_value(value)))
+			if (!put_pair(draft, key, folds ? other : value,
+				    folds ? sizeof other - 1 : cut_value(value)))
 				return false;
 			is_placed = true;
 		}
 		if (at < end) {
 			const char *old = at + strlen(at) + 1;
-			if (strcmp(at, key) != 0 &&
-			        !put_pair(draft, at, folds > 1 ? other : old, folds > 1 ? sizeof other - 1 : strlen(old)))
+			if (strcmp(at, key) != 0 && !put_pair(draft, at, folds > 1 ? other : old,
+							    folds > 1 ? sizeof other - 1 : strlen(old)))
 				return false;
 			at = old + strlen(old) + 1;
 		}

@@ -17,7 +17,9 @@ static void enter(void)
 {
 	uint32_t free = 0;
 	for (int tries = 0; !dp_cas(&is_busy, &free, 1); tries++) {
-		const struct { int64_t s, ns; } pause = {0, 100000};
+		const struct {
+			int64_t s, ns;
+		} pause = {0, 100000};
 		if (tries < 100)
 			DP_SYS0(SYS_sched_yield);
 		else

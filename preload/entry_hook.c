@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How we came into the process: preloaded by a user, or asked for by the program itself (linked, or by dlopen). */
+ * How we came into the process: preloaded by a user, or asked for by the program itself (linked, or by
+ * dlopen). */
 #include "preload/hooks.h"
 
 #include <elf.h>
@@ -21,7 +22,7 @@ static bool is_in_list(const char *list, const char *name)
 	while (*list) {
 		const size_t length = strcspn(list, ": ");
 		if (length >= size && !memcmp(list + length - size, name, size) &&
-		        (length == size || list[length - size - 1] == '/'))
+			(length == size || list[length - size - 1] == '/'))
 			return true;
 		list += length + (list[length] != 0);
 	}
@@ -42,7 +43,7 @@ struct order {
 	bool seen_us, is_needed, is_before_libc;
 };
 
-static const ElfW(Dyn) *dynamic_of(const struct dl_phdr_info *info)
+static const ElfW(Dyn) * dynamic_of(const struct dl_phdr_info *info)
 {
 	for (unsigned i = 0; i < info->dlpi_phnum; i++)
 		if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
@@ -68,7 +69,8 @@ static int on_object(struct dl_phdr_info *info, size_t size, void *argument)
 	if (strings && strings < info->dlpi_addr)
 		strings += info->dlpi_addr; /* a loader that relocates a copy of it (musl), or the vDSO */
 	for (const ElfW(Dyn) *at = dynamic; strings && at && at->d_tag != DT_NULL; at++)
-		if (at->d_tag == DT_NEEDED && !strcmp(base_name((const char *)strings + at->d_un.d_val), order->name))
+		if (at->d_tag == DT_NEEDED &&
+			!strcmp(base_name((const char *)strings + at->d_un.d_val), order->name))
 			order->is_needed = true;
 	return 0;
 }

@@ -114,6 +114,16 @@ for program, preload in ((PLAIN, True), (LINKED, False)):
     check(f"{name}: after which it works", share(stacks, "^while_started$") > 0, stacks)
     check(f"{name}: and ends as it would", result.returncode == 0, result.stderr)
 
+# A thread that blocks SIGPROF.
+for program, preload in ((PLAIN, True), (LINKED, False)):
+    name = os.path.basename(program)
+    directory, lines, result = start(program, "blocked", preload=preload, output="p.pb.gz")
+    same(f"{name}: a thread that blocks SIGPROF", lines, [
+        "start 0", "timers 1", "pending 0", "pending 0", "timers 0", "flush 0"])
+    stacks = profile(os.path.join(directory, "p.pb.gz"))
+    check(f"{name}: is sampled when it does not", share(stacks, "^started_again$") > 0.5 and
+          share(stacks, "^(while_stopped|before_start)$") < 0.05, stacks)
+
 # A forked child is stopped where its parent was, and starts on its own.
 for program, preload in ((PLAIN, True), (LINKED, False)):
     name = os.path.basename(program)

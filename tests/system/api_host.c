@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A program that uses deepprof.h, in C and (included by api_host_cxx.cpp) in C++: what each of its modes prints is what
- * api.py expects. */
+ * A program that uses deepprof.h, in C and (included by api_host_cxx.cpp) in C++: what each of its modes
+ * prints is what api.py expects. */
 #include "deepprof.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +32,12 @@ static void burn(double seconds)
 }
 
 /* A variable of its own keeps the compiler from folding them into one. */
-#define WORK(name)                                                           \
-	static volatile int after_##name;                                    \
-	__attribute__((noinline, noclone)) static void name(double seconds)  \
-	{                                                                    \
-		burn(seconds);                                               \
-		after_##name = 1;                                            \
+#define WORK(name)                                                          \
+	static volatile int after_##name;                                   \
+	__attribute__((noinline, noclone)) static void name(double seconds) \
+	{                                                                   \
+		burn(seconds);                                              \
+		after_##name = 1;                                           \
 	}
 WORK(before_start)
 WORK(while_started)
@@ -124,6 +125,43 @@ static int do_threads(void)
 	pthread_join(one, NULL);
 	pthread_join(other, NULL);
 	printf("timers %d\n", timer_count());
+	return 0;
+}
+
+/* ---- a thread that blocks SIGPROF while others start and stop ---- */
+
+static int is_pending(void)
+{
+	sigset_t pending;
+	sigpending(&pending);
+	return sigismember(&pending, SIGPROF);
+}
+
+static int do_blocked(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGPROF);
+	deepprof_start(NULL);
+	while_started(0.2);
+	deepprof_stop();
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	printf("start %d\n", deepprof_start(NULL));
+	printf("timers %d\n", timer_count());
+	while_stopped(0.3); /* blocked: as good as stopped */
+	printf("pending %d\n", is_pending());
+	deepprof_stop();
+	deepprof_start(NULL);
+	while_stopped(0.3);
+	printf("pending %d\n", is_pending());
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	started_again(0.5);
+	deepprof_stop();
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	printf("timers %d\n", timer_count());
+	before_start(0.2);
+	printf("flush %d\n", deepprof_flush(20000));
 	return 0;
 }
 
@@ -222,6 +260,8 @@ int main(int argc, char **argv)
 		return do_threads();
 	if (!strcmp(mode, "at_once"))
 		return do_at_once();
+	if (!strcmp(mode, "blocked"))
+		return do_blocked();
 	if (!strcmp(mode, "fork"))
 		return do_fork();
 	if (!strcmp(mode, "settings") && argc > 3)

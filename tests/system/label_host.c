@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A program that labels its threads in every way deepprof.h offers; labels.py knows which function ran under which
- * labels. */
+ * A program that labels its threads in every way deepprof.h offers; labels.py knows which function ran under
+ * which labels. */
 #include "deepprof.h"
 
 #include <errno.h>
@@ -86,7 +86,8 @@ static int do_ways(void)
 	blue_large(0.3);
 	deepprof_unset_label("colour");
 	large(0.3);
-	printf("unknown %d %d\n", deepprof_set_labels(999999) == deepprof_get_labels(), deepprof_get_labels() != 999999);
+	printf("unknown %d %d\n", deepprof_set_labels(999999) == deepprof_get_labels(),
+		deepprof_get_labels() != 999999);
 	pthread_create(&thread, NULL, thread_main, NULL);
 	pthread_join(thread, NULL);
 
@@ -101,8 +102,8 @@ static int do_ways(void)
 	memset(text, 'x', sizeof text);
 	text[64] = 0;
 	printf("keys %d %d %d %d %d %d\n", deepprof_set_label("", "a"), deepprof_set_label(NULL, "a"),
-	        deepprof_set_label("tid", "a"), deepprof_set_label("__a", "a"), deepprof_set_label("a\n", "a"),
-	        deepprof_set_label(text, "a"));
+		deepprof_set_label("tid", "a"), deepprof_set_label("__a", "a"),
+		deepprof_set_label("a\n", "a"), deepprof_set_label(text, "a"));
 	text[63] = 0;
 	printf("longest key %d\n", deepprof_set_label(text, "a"));
 	for (int i = 0; i < 7; i++) {
@@ -186,7 +187,9 @@ static int do_cost(void)
 				deepprof_set_label("endpoint", values[i % 4]);
 		}
 		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
-		ns[by_number] = ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) / count;
+		ns[by_number] =
+			((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
+			count;
 	}
 	printf("set_label %.1f ns, set_labels %.1f ns\n", ns[0], ns[1]);
 	return 0;
