@@ -124,6 +124,21 @@ static int do_ways(void)
 	return 0;
 }
 
+/* For servers: two labels, few values. */
+static int do_colours(void)
+{
+	plain(0.3);
+	deepprof_set_label("colour", "red");
+	red(0.3);
+	deepprof_set_label("size", "large");
+	red_large(0.3);
+	deepprof_set_label("colour", "blue");
+	blue_large(0.3);
+	deepprof_unset_label("colour");
+	large(0.3);
+	return 0;
+}
+
 /* The library given other settings has another region: the agent hears the labels again. */
 static int do_settings(const char *options)
 {
@@ -202,6 +217,8 @@ int main(int argc, char **argv)
 		return do_ways();
 	if (!strcmp(mode, "settings") && argc > 2)
 		return do_settings(argv[2]);
+	if (!strcmp(mode, "colours"))
+		return do_colours();
 	if (!strcmp(mode, "many"))
 		return do_many();
 	if (!strcmp(mode, "cost"))
