@@ -269,4 +269,5 @@ void dp_labels_attach(struct dp_thread *thread)
 void dp_labels_after_fork(void)
 {
 	unlock();
+	self.record = NULL; /* records begin anew */
 }

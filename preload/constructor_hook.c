@@ -154,6 +154,7 @@ void dp_options_apply(void)
 	dp_host.verify_every = settings.verify;
 	dp_host.use_thread = settings.agent == DP_AGENT_THREAD;
 	dp_host.period_ns = 1000000000 / settings.rate;
+	dp_fork_follow(settings.children);
 	keep_for_agent(&settings);
 	if (dp_host.use_thread && !dp_host.run_socket[0])
 		dp_host.use_thread = start_thread();

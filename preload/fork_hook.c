@@ -23,9 +23,14 @@ static void in_child(void)
 	dp_sigprof_thread_start(dp_sigprof_is_apart);
 }
 
-void dp_fork_init(bool follows_children)
+void dp_fork_follow(bool follows_children)
 {
 	has_children = follows_children;
+}
+
+void dp_fork_init(bool follows_children)
+{
+	dp_fork_follow(follows_children);
 	if (__register_atfork)
 		__register_atfork(NULL, NULL, in_child, NULL);
 }

@@ -18,6 +18,7 @@ static inline bool dp_hooks_are_on(void)
 void dp_loader_refresh(void);
 void dp_threads_init(void); /* constructor */
 void dp_fork_init(bool follows_children); /* constructor */
+void dp_fork_follow(bool follows_children); /* from the next fork on */
 /* Constructor. Has the parent process this library mapped? False where its maps cannot be read. */
 bool dp_parent_is_host(void);
 
