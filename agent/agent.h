@@ -44,6 +44,7 @@ struct dp_process {
 	struct dp_process *next;
 	int32_t pid;
 	int pidfd; /* -1: not to be had, its end is seen otherwise */
+	_Atomic uint64_t slices_ms; /* when its samples last needed copies of the stack. Hands write, ears read */
 	uint64_t identity, period_ns, start_ns, image_start_ns;
 	struct dp_settings *settings; /* constant once made */
 	char name[64];

@@ -24,9 +24,10 @@
 
 enum {
 	DRAIN_MS = 50,
-	FIRST_DRAIN_MS = 5,    /* while a host is young: its first samples carry whole stacks */
+	SOON_DRAIN_MS = 5, /* while samples carry copies of their stacks: a young host's, a verified one's, unknown code's */
 	YOUNG_MS = 300,
 	SWEEP_MS = 1000,
+	LAST_MS = 50,      /* for the first message of who knocked while we were leaving */
 	DELIVER_MS = 5000, /* to deliver what is left when the last host is gone */
 	BACKLOG_MOST = 32 * 1024 * 1024,
 	PROCESSES_MOST = 4096,
@@ -447,12 +448,14 @@ static bool receive(int socket)
 	return got > 0;
 }
 
-static void accept_all(void)
+/* A host connects, then makes the region that its first message brings: up to patience_ms later, where we wait for it
+ * at all. Returns how many have knocked. */
+static unsigned accept_all(int patience_ms)
 {
-	for (;;) {
+	for (unsigned count = 0;; count++) {
 		const int socket = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (socket < 0)
-			return;
+			return count;
 		struct ucred peer;
 		socklen_t length = sizeof peer;
 		if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 ||
@@ -460,7 +463,9 @@ static void accept_all(void)
 			close(socket);
 			continue;
 		}
-		/* Mostly the message is already there. */
+		struct pollfd message = {socket, POLLIN, 0};
+		if (patience_ms)
+			poll(&message, 1, patience_ms);
 		if (receive(socket))
 			watch(socket, (void *)((uintptr_t)socket << 1 | 1));
 		else
@@ -532,11 +537,11 @@ static int listen_at_rendezvous(const struct dp_agent_options *options)
 
 static int pause_ms(uint64_t now)
 {
-	int pause = DRAIN_MS;
 	for (struct dp_process *process = processes; process; process = process->next)
-		if (now - process->greeted_ms < YOUNG_MS)
-			pause = FIRST_DRAIN_MS;
-	return pause;
+		if (now - process->greeted_ms < YOUNG_MS || process->settings->verify ||
+		        now - dp_load_relaxed(&process->slices_ms) < YOUNG_MS)
+			return SOON_DRAIN_MS;
+	return DRAIN_MS;
 }
 
 int dp_ears_run(const struct dp_agent_options *options)
@@ -562,7 +567,9 @@ int dp_ears_run(const struct dp_agent_options *options)
 		for (int i = 0; i < count; i++) {
 			const uintptr_t what = (uintptr_t)events[i].data.ptr;
 			if (!what) {
-				accept_all();
+				/* Who has just knocked will greet: no time to leave. */
+				if (accept_all(0))
+					lonely_since = now_ms();
 			} else if (what & 1) {
 				const int socket = (int)(what >> 1);
 				if (!receive(socket))
@@ -599,7 +606,7 @@ int dp_ears_run(const struct dp_agent_options *options)
 	}
 	/* Nobody new; whoever already knocked is still heard. */
 	shutdown(listen_fd, SHUT_RD);
-	accept_all();
+	accept_all(LAST_MS);
 	for (struct dp_process *process = processes; process; process = process->next)
 		tend(process, now_ms());
 	while (processes)

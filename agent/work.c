@@ -4,8 +4,10 @@
 
 #include "agent/tasks.h"
 #include "base/log.h"
+#include "export/frames.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -86,6 +88,8 @@ void dp_work_take_modules(struct dp_process *process, const struct dp_job *job)
 	const uint32_t before = work->modules.count;
 	dp_modules_take_log(&work->modules, job->bytes, job->size, &bad);
 	work->own_losses[DP_DROP_BAD_RECORD].count += bad;
+	if (!*process->name && work->modules.count) /* it had ended before anyone could ask */
+		snprintf(process->name, sizeof process->name, "%s", dp_base_name(work->modules.at[0]->path));
 	dp_modules_make_absolute(&work->modules, before, process->pid, process->cwd);
 	for (uint32_t i = before; i < work->modules.count; i++)
 		offer_table(process, work->modules.at[i]);
@@ -261,6 +265,7 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	} else if (record->slice_size && record->flags & DP_RECORD_SLICE) {
 		static struct dp_frame finished[DP_FRAME_MAX];
 		enum dp_stop finished_stop = DP_STOP_END;
+		dp_store_relaxed(&process->slices_ms, monotonic_ms());
 		const int more = finish(process, parts, finished, &finished_stop);
 		if (more >= count || finished_stop == DP_STOP_END) {
 			memcpy(frames, finished, (size_t)more * sizeof frames[0]);

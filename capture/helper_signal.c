@@ -2,6 +2,7 @@
  * The helper's birth and its errands. Everything here runs on the helper's own stack, by system calls alone. */
 #include "capture/helper.h"
 #include "capture/host.h"
+#include "capture/map.h"
 #include "capture/module.h"
 
 #include "base/rendezvous.h"
@@ -243,6 +244,8 @@ static long greet(void)
 		return fd;
 	the_errand->memory = memory;
 	fill_region((struct dp_region *)memory);
+	/* Before the agent can look: the first records are finished by what it knows of modules then. */
+	dp_tell_modules_anew((struct dp_region *)memory);
 	const long error = send_message(
 	        socket, DP_MESSAGE_HELLO, 0, dp_host.secrets, dp_host.secrets_size, (int)fd);
 	if (error) {

@@ -158,9 +158,6 @@ static void publish_region(uint8_t *piece)
 		if (leased[i])
 			dp_store_release(&dp_host.lanes[i]->is_leased, 0);
 	list_threads(region);
-	dp_host.modules_published = 0;
-	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
-		dp_module_at(i)->told = 0;
 	dp_tell_labels(region, true);
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
@@ -219,6 +216,14 @@ void dp_tell_modules(struct dp_region *region)
 	dp_host.modules_published = generation;
 }
 
+void dp_tell_modules_anew(struct dp_region *region)
+{
+	dp_host.modules_published = 0;
+	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
+		dp_module_at(i)->told = 0;
+	dp_tell_modules(region);
+}
+
 /* ---- one rare thing ---- */
 
 static bool needs_nanny(void)
@@ -249,7 +254,6 @@ static void find_agent(uint32_t tick, bool may_start)
 	struct dp_errand errand = {.kind = DP_ERRAND_GREET};
 	if (dp_helper_run(&errand) == 0) {
 		publish_region(errand.memory);
-		dp_tell_modules((struct dp_region *)errand.memory);
 		dp_host.attempts = 0;
 		dp_host.has_started = false;
 		return;
