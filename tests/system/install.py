@@ -117,7 +117,7 @@ def source(path):
 
 
 # What the parser knows, by what it answers: --help lists its table, and an unknown key is refused.
-usage = run([os.path.join(BUILD, "deepprof"), "run"]).stderr.decode()
+usage = run([os.path.join(BUILD, "deepprof"), "run", "--help"]).stdout.decode()
 keys = re.findall(r"^  --(\w+)", usage, re.M)
 check("the parser's table", len(keys) > 20, usage)
 check("each of its settings is in deepprof.7, and no other", sorted(items("SETTINGS")) == sorted(keys),
