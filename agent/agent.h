@@ -32,9 +32,10 @@ struct dp_agent_table {
 	uint32_t size;
 	uint64_t origin;
 };
-struct dp_waiting_table { /* for one process: an association that it does not know yet */
+struct dp_waiting_table { /* for one process: which table a module of it has */
 	uint32_t module, table;
 	uint64_t origin;
+	bool is_first; /* of this table: its descriptor goes with it */
 };
 
 /* ---- one profiled process ---- */
@@ -45,6 +46,7 @@ struct dp_process {
 	struct dp_process *next;
 	int32_t pid;
 	int pidfd; /* -1: not to be had, its end is seen otherwise */
+	_Atomic uint64_t slices_ms; /* when its samples last needed copies of the stack. Hands write, ears read */
 	uint64_t identity, period_ns, start_ns, image_start_ns;
 	struct dp_settings *settings; /* constant once made */
 	char name[64];
@@ -60,7 +62,10 @@ struct dp_process {
 	uint32_t ready_told; /* last value put into tables_ready */
 	uint32_t arm_told;
 	uint64_t next_sweep_ms;
-	uint8_t sent[DP_TABLE_MAX / 8]; /* tables whose descriptor it has */
+	uint64_t cpu_ns;       /* its CPU clock before the rings were last emptied; 0: not to be read */
+	uint32_t bare_tids[16]; /* threads without a timer that the last sweep found */
+	bool has_bare_threads;  /* two sweeps in a row found one */
+	uint32_t tables_answered; /* entries of waiting in answers so far; what arrived, the next question says */
 
 	/* Both, under lock. */
 	pthread_mutex_t lock;
@@ -69,13 +74,16 @@ struct dp_process {
 
 	/* Hands. */
 	struct dp_work *work;
+	uint8_t offered[DP_TABLE_MAX / 8]; /* tables that are in waiting */
 };
 
 enum dp_job_kind {
 	DP_JOB_GREET,   /* a new process */
 	DP_JOB_MODULES, /* bytes of its module log */
+	DP_JOB_LABELS,  /* bytes of its label log */
 	DP_JOB_RECORDS, /* bytes of its rings */
 	DP_JOB_WINDOW,  /* its window is over */
+	DP_JOB_FLUSH,   /* its window is over, and files are written as if it had ended */
 	DP_JOB_END,     /* it is over; the hands free it */
 	DP_JOB_ANSWER,  /* all jobs before this one are done: answer on this socket */
 	DP_JOB_FINISH,  /* the run is over: write the merged profile, answer on this socket */
@@ -87,8 +95,10 @@ struct dp_job {
 	enum dp_job_kind kind;
 	struct dp_process *process;
 	int socket; /* -1: none */
-	uint64_t losses[DP_DROP_COUNT][2]; /* RECORDS: count and ns so far, as the region says */
-	uint64_t end_cpu_ns;               /* END: 0 when not known */
+	/* RECORDS, WINDOW, END. */
+	uint64_t losses[DP_DROP_COUNT][2]; /* count and ns so far, as the region says */
+	uint64_t cpu_ns;                   /* as in struct dp_process */
+	bool has_bare_threads;
 	size_t size;
 	uint8_t bytes[];
 };

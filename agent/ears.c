@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -34,6 +35,8 @@ static struct dp_process *processes;
 static unsigned process_count;
 static int epoll_fd = -1, listen_fd = -1;
 static bool had_long_host;
+static uint32_t agent_number; /* ours, in answers with tables */
+static bool is_thread;        /* the host's CPU clock counts us too */
 static volatile sig_atomic_t is_asked_to_leave;
 
 static uint64_t now_ms(void)
@@ -51,6 +54,18 @@ static void on_term(int signo)
 
 /* ---- draining ---- */
 
+/* The CPU clock of any process may be read, also of one that has ended and was not waited for yet (kernel:
+ * include/linux/posix-timers.h, CPUCLOCK_SCHED). */
+static void read_cpu_clock(struct dp_process *process)
+{
+	struct timespec now;
+	if (clock_gettime((clockid_t)((~(uint32_t)process->pid << 3) | 2), &now) != 0)
+		return;
+	const uint64_t ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (ns > process->cpu_ns) /* less would be another's, who has its number now */
+		process->cpu_ns = ns;
+}
+
 static void give(enum dp_job_kind kind, struct dp_process *process)
 {
 	struct dp_job *job = dp_job_new(kind, process, 0);
@@ -58,8 +73,12 @@ static void give(enum dp_job_kind kind, struct dp_process *process)
 		dp_hands_give(job);
 }
 
-static struct dp_job *with_losses(struct dp_job *job, const struct dp_region *region)
+static struct dp_job *with_account(struct dp_job *job)
 {
+	const struct dp_process *process = job->process;
+	const struct dp_region *region = process->region;
+	job->cpu_ns = process->cpu_ns;
+	job->has_bare_threads = process->has_bare_threads;
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		job->losses[i][0] = dp_load_relaxed(&region->losses[i].count);
 		job->losses[i][1] = dp_load_relaxed(&region->losses[i].weight_ns);
@@ -67,19 +86,26 @@ static struct dp_job *with_losses(struct dp_job *job, const struct dp_region *re
 	return job;
 }
 
-static void drain_module_log(struct dp_process *process)
+static void drain_log(struct dp_process *process, const struct dp_ring_view *log, enum dp_job_kind kind)
 {
-	struct dp_region *region = process->region;
-	const struct dp_ring_view log = {&region->module_log, region->module_log_bytes, DP_MODULE_LOG_SIZE};
-	const uint32_t waiting = dp_ring_waiting(&log);
-	if (!waiting || waiting > DP_MODULE_LOG_SIZE)
+	const uint32_t waiting = dp_ring_waiting(log);
+	if (!waiting || waiting > log->size)
 		return;
-	struct dp_job *job = dp_job_new(DP_JOB_MODULES, process, waiting);
+	struct dp_job *job = dp_job_new(kind, process, waiting);
 	if (!job)
 		return;
-	dp_ring_peek(&log, 0, job->bytes, waiting);
-	dp_ring_release(&log, waiting);
+	dp_ring_peek(log, 0, job->bytes, waiting);
+	dp_ring_release(log, waiting);
 	dp_hands_give(job);
+}
+
+static void drain_logs(struct dp_process *process)
+{
+	struct dp_region *region = process->region;
+	const struct dp_ring_view modules = {&region->module_log, region->module_log_bytes, DP_MODULE_LOG_SIZE};
+	const struct dp_ring_view labels = {&region->label_log, region->label_log_bytes, DP_LABEL_LOG_SIZE};
+	drain_log(process, &modules, DP_JOB_MODULES);
+	drain_log(process, &labels, DP_JOB_LABELS);
 }
 
 static void lane_view(const struct dp_process *process, uint32_t lane, struct dp_ring_view *view)
@@ -90,7 +116,7 @@ static void lane_view(const struct dp_process *process, uint32_t lane, struct dp
 	view->size = DP_LANE_RING_SIZE;
 }
 
-/* Empties the rings; the module log after them, so that it tells of every module a record can mean. */
+/* Empties the rings; the logs after them, so that they tell of every module and label a record can mean. */
 static void drain(struct dp_process *process)
 {
 	struct dp_region *region = process->region;
@@ -99,6 +125,7 @@ static void drain(struct dp_process *process)
 	if (lanes > DP_LANE_MAX)
 		lanes = DP_LANE_MAX;
 	dp_store_relaxed(&region->heartbeat, dp_load_relaxed(&region->heartbeat) + 1);
+	read_cpu_clock(process);
 	const bool is_full = dp_hands_backlog() > BACKLOG_MOST;
 	for (uint32_t i = 0; i < lanes; i++) {
 		struct dp_ring_view view;
@@ -123,9 +150,9 @@ static void drain(struct dp_process *process)
 	dp_pace_found(&process->pace, now, total, (uint64_t)lanes * DP_LANE_RING_SIZE);
 	if (region->module_log.head != region->module_log.tail || process->settings->verify)
 		dp_pace_hurry(&process->pace, now);
-	drain_module_log(process);
+	drain_logs(process);
 	if (job)
-		dp_hands_give(with_losses(job, region));
+		dp_hands_give(with_account(job));
 }
 
 /* ---- hosts ---- */
@@ -272,10 +299,10 @@ static void end_process(struct dp_process *process)
 	drain(process);
 	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
 	struct dp_job *job = dp_job_new(DP_JOB_END, process, 0);
-	if (job) {
-		job->end_cpu_ns = dp_load_relaxed(&process->region->end_cpu_ns);
-		with_losses(job, process->region);
-	}
+	if (process->region->end_cpu_ns > process->cpu_ns)
+		process->cpu_ns = process->region->end_cpu_ns;
+	if (job)
+		with_account(job);
 	for (unsigned i = 0; i < DP_PIECE_MAX; i++)
 		if (process->pieces[i])
 			munmap(process->pieces[i], DP_PIECE_SIZE);
@@ -289,18 +316,31 @@ static void end_process(struct dp_process *process)
 		dp_hands_give(job);
 }
 
+static void flush(struct dp_process *process, uint32_t how)
+{
+	if (how == DP_FLUSH_END) {
+		end_process(process);
+		return;
+	}
+	drain(process);
+	give(DP_JOB_FLUSH, process);
+}
+
 /* ---- messages ---- */
 
+/* The host says how far it has come: an answer that never reached it (it waits 2 ms, then goes on with its work) is
+ * given again. */
 static void answer_tables(int socket, const struct dp_message *message)
 {
 	struct dp_process *process = find_process(message->identity);
-	struct dp_tables_answer answer = {0};
+	struct dp_tables_answer answer = {.agent = agent_number};
 	int fds[DP_TABLES_PER_ANSWER];
 	unsigned fd_count = 0;
 	if (process) {
 		pthread_mutex_lock(&process->lock);
-		while (process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
-			const struct dp_waiting_table waiting = process->waiting[--process->waiting_count];
+		uint32_t at = message->argument;
+		while (at < process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
+			const struct dp_waiting_table waiting = process->waiting[at++];
 			struct dp_table_entry *entry = &answer.entries[answer.count++];
 			struct dp_agent_table table;
 			*entry = (struct dp_table_entry){.module = waiting.module,
@@ -310,14 +350,14 @@ static void answer_tables(int socket, const struct dp_message *message)
 			if (waiting.table == DP_TABLE_NONE || !dp_tables_get(waiting.table, &table))
 				continue;
 			entry->size = table.size;
-			const uint8_t bit = (uint8_t)(1u << waiting.table % 8);
-			if (!(process->sent[waiting.table / 8] & bit)) {
-				process->sent[waiting.table / 8] |= bit;
+			if (waiting.is_first) {
 				entry->descriptor = fd_count;
 				fds[fd_count++] = table.fd;
 			}
 		}
-		answer.more = process->waiting_count > 0;
+		answer.more = at < process->waiting_count;
+		if (at <= process->waiting_count && at > process->tables_answered)
+			process->tables_answered = at;
 		pthread_mutex_unlock(&process->lock);
 		answer.ready = dp_load_relaxed(&process->region->tables_ready);
 	}
@@ -382,7 +422,7 @@ static void on_message(int socket, const struct dp_message *message, const char 
 	case DP_MESSAGE_FLUSH:
 		process = find_process(message->identity);
 		if (process)
-			end_process(process);
+			flush(process, message->argument);
 		give_answer(DP_JOB_ANSWER, socket);
 		break;
 	case DP_MESSAGE_STATUS:
@@ -469,6 +509,12 @@ static void sweep(struct dp_process *process, uint64_t now)
 	const unsigned count = dp_tasks_without_timer(process->pid, process->region, wanted, 16);
 	if (!count)
 		return;
+	/* Twice in a row: not one that was just beginning. */
+	for (unsigned i = 0; i < count && !is_thread; i++)
+		for (unsigned j = 0; j < 16; j++)
+			process->has_bare_threads |= wanted[i] == process->bare_tids[j];
+	memset(process->bare_tids, 0, sizeof process->bare_tids);
+	memcpy(process->bare_tids, wanted, count * sizeof wanted[0]);
 	for (unsigned i = 0; i < 16; i++)
 		dp_store_relaxed(&process->region->arm_tids[i], i < count ? wanted[i] : 0);
 	dp_store_release(&process->region->arm_request, ++process->arm_told);
@@ -478,16 +524,18 @@ static void tend(struct dp_process *process, uint64_t now)
 {
 	drain(process);
 	pthread_mutex_lock(&process->lock);
-	const uint32_t waiting = process->waiting_count;
+	const bool is_waiting = process->waiting_count > process->tables_answered;
 	pthread_mutex_unlock(&process->lock);
-	if (waiting)
+	if (is_waiting)
 		dp_pace_hurry(&process->pace, now);
-	if (waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
+	if (is_waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
 		dp_store_release(&process->region->tables_ready, ++process->ready_told);
 	sweep(process, now);
 	if (now >= process->window_end_ms) {
 		process->window_end_ms = now + process->settings->window_ns / 1000000;
-		give(DP_JOB_WINDOW, process);
+		struct dp_job *job = dp_job_new(DP_JOB_WINDOW, process, 0);
+		if (job)
+			dp_hands_give(with_account(job));
 	}
 	if (process->pidfd < 0 && kill(process->pid, 0) != 0 && errno == ESRCH)
 		process->has_ended = true;
@@ -526,6 +574,8 @@ static int pause_ms(uint64_t now)
 {
 	uint32_t least = DP_PACE_MOST_MS;
 	for (struct dp_process *process = processes; process; process = process->next) {
+		if (now - dp_load_relaxed(&process->slices_ms) < DP_PACE_RESTLESS_MS)
+			return DP_PACE_LEAST_MS;
 		const uint32_t pause = dp_pace_pause(&process->pace, now);
 		least = pause < least ? pause : least;
 	}
@@ -534,7 +584,10 @@ static int pause_ms(uint64_t now)
 
 int dp_ears_run(const struct dp_agent_options *options)
 {
+	is_thread = options->is_thread;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (getrandom(&agent_number, sizeof agent_number, GRND_NONBLOCK) < 0)
+		agent_number = (uint32_t)getpid();
 	listen_fd = listen_at_rendezvous(options);
 	if (listen_fd < 0)
 		return listen_fd;

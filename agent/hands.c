@@ -74,7 +74,8 @@ static void close_window(struct dp_process *process)
 
 static void end(struct dp_process *process, const struct dp_job *job)
 {
-	memcpy(process->work->losses, job->losses, sizeof process->work->losses);
+	dp_work_take_account(process, job);
+	process->work->is_over = true;
 	close_window(process);
 	dp_deliver_end(process);
 	dp_work_fini(process);
@@ -106,13 +107,26 @@ static bool do_job(struct dp_job *job)
 		if (process->work)
 			dp_work_take_modules(process, job);
 		break;
+	case DP_JOB_LABELS:
+		if (process->work)
+			process->work->own_losses[DP_DROP_BAD_RECORD].count +=
+			        dp_labels_take_log(&process->work->labels, job->bytes, job->size);
+		break;
 	case DP_JOB_RECORDS:
 		if (process->work)
 			take_records(process, job);
 		break;
 	case DP_JOB_WINDOW:
-		if (process->work)
+		if (process->work) {
+			dp_work_take_account(process, job);
 			close_window(process);
+		}
+		break;
+	case DP_JOB_FLUSH:
+		if (process->work) {
+			close_window(process);
+			dp_deliver_end(process);
+		}
 		break;
 	case DP_JOB_END:
 		if (process->work)

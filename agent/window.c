@@ -4,6 +4,8 @@
 #include "agent/work.h"
 
 #include "base/frame.h"
+#include "export/frames.h"
+#include "unwind/function_start.h"
 #include "unwind/unwind.h"
 
 #include <errno.h>
@@ -122,6 +124,20 @@ static int add_mapping(struct dp_process *process, struct dp_profile *profile, s
 	return dp_profile_mapping(profile, &mapping);
 }
 
+/* A function without a name is called by where it starts, so that its samples stay together. */
+static uint32_t name_by_place(
+        struct dp_profile *profile, const struct dp_agent_module *module, uint64_t address, struct dp_line *line)
+{
+	char name[300];
+	uint64_t start;
+	if (!module->finish.elf || !dp_function_start(module->finish.elf, module->finish.elf_size, address, &start))
+		return 0;
+	if (dp_frame_place(module->path, start, name, sizeof name) >= (int)sizeof name)
+		return 0;
+	const struct dp_symbol symbol = {.name = name, .system_name = "", .file = ""};
+	return add_lines(profile, &symbol, 1, line) == 1;
+}
+
 static int module_location(struct dp_process *process, struct dp_profile *profile, struct dp_agent_module *module,
         uint64_t address, uint64_t look)
 {
@@ -146,6 +162,8 @@ static int module_location(struct dp_process *process, struct dp_profile *profil
 		location.line_count = (uint32_t)added;
 	} else {
 		process->work->own_losses[DP_DROP_NO_SYMBOL].count++;
+		location.line_count = name_by_place(profile, module, look - module->finish.bias, lines);
+		location.lines = lines;
 	}
 	return dp_profile_location(profile, &location);
 }
@@ -225,25 +243,23 @@ static int add_stack(
 		if (location >= 0)
 			locations[count++] = location;
 	}
-	/* Sorted by key. Which process it was matters only where several are in one profile. */
+	/* Which process it was matters only where several are in one profile. */
 	const bool is_merged = dp_deliver_is_merged();
-	const struct dp_label labels[] = {
-	        {.key = dp_profile_text(profile, "pid"),
-	                .number = process->pid,
-	                .unit = dp_profile_text(profile, "")},
-	        {.key = dp_profile_text(profile, "process"),
-	                .text = dp_profile_text(profile, process->name),
-	                .unit = dp_profile_text(profile, "")},
-	        {.key = dp_profile_text(profile, "thread"),
-	                .text = dp_profile_text(profile, task_name(process, stack->tid)),
-	                .unit = dp_profile_text(profile, "")},
-	        {.key = dp_profile_text(profile, "tid"), .number = stack->tid, .unit = dp_profile_text(profile, "")},
+	struct dp_label labels[4 + DP_LABEL_PAIRS_MAX] = {
+	        {.key = "thread", .text = task_name(process, stack->tid), .unit = ""},
+	        {.key = "tid", .number = stack->tid, .unit = ""},
+	        {.key = "pid", .number = process->pid, .unit = ""},
+	        {.key = "process", .text = process->name, .unit = ""},
 	};
+	const uint32_t common = is_merged ? 4 : 2;
+	const int own = dp_labels_of(&process->work->labels, stack->labels, labels + common);
+	if (own < 0)
+		process->work->own_losses[DP_DROP_LABELS].count += stack->count;
 	const struct dp_profile_sample sample = {
 	        .locations = locations,
 	        .location_count = count,
-	        .labels = is_merged ? labels : labels + 2,
-	        .label_count = is_merged ? 4 : 2,
+	        .labels = labels,
+	        .label_count = common + (uint32_t)(own > 0 ? own : 0),
 	        .values = {(int64_t)stack->count, (int64_t)stack->weight_ns},
 	};
 	return dp_profile_sample(profile, &sample);
@@ -287,7 +303,7 @@ struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
 	struct cache cache = {0};
 	bool has_loss = false;
 	for (int i = 0; i < DP_DROP_COUNT; i++)
-		has_loss |= work->losses[i][1] != work->losses_told[i][1];
+		has_loss |= work->losses[i][1] != work->losses_told[i][1] || work->own_losses[i].weight_ns;
 	if (!work->stacks.count && !work->stacks.overflow_count && !has_loss)
 		return NULL;
 	struct dp_profile *profile = dp_profile_new(DP_PROFILE_CPU, PROFILE_BYTES);

@@ -2,6 +2,7 @@
  * The rare things: at most one a tick, never where the host would notice. */
 #include "capture/helper.h"
 #include "capture/host.h"
+#include "capture/label.h"
 #include "capture/map.h"
 #include "capture/module.h"
 
@@ -25,6 +26,7 @@ enum {
 	SWEEP_THREADS = 32,    /* looked at each time */
 	LANES_SHORT = 3,       /* ticks without a lane before more are made */
 	BACKOFF_MOST = 3000,   /* ticks between attempts in the end */
+	UNSEEN_NS = 1000000,   /* CPU time of a thread whose timer came late */
 };
 
 static bool may_call_system(void)
@@ -64,7 +66,7 @@ static bool may_clone(void)
 
 static bool lease_for_change(struct dp_lane *lane)
 {
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 2000; i++) {
 		uint32_t free = 0;
 		if (dp_cas(&lane->is_leased, &free, 1))
 			return true;
@@ -135,22 +137,29 @@ static void list_threads(struct dp_region *region)
 	}
 }
 
-/* From now on ticks write where the agent reads. What was written before is moved. */
-static void publish_region(uint8_t *piece, uint32_t lanes)
+static void return_lanes(uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+}
+
+/* From now on ticks write where the agent reads. What was written before is moved. False: a tick sleeps in one of the
+ * lanes; once more at the next. */
+static bool publish_region(uint8_t *piece, uint32_t lanes)
 {
 	struct dp_region *region = (struct dp_region *)piece;
 	const uint32_t lanes_before = dp_load_relaxed(&dp_host.lane_count);
-	bool leased[DP_LANE_MAX];
 
 	for (uint32_t i = 0; i < lanes_before; i++)
-		leased[i] = lease_for_change(dp_host.lanes[i]);
+		if (!lease_for_change(dp_host.lanes[i])) {
+			return_lanes(i);
+			return false;
+		}
 	dp_store_release(&dp_host.region, region);
 	uint32_t count = 0;
 	for (; count < lanes; count++) {
 		if (count < lanes_before) {
 			struct dp_lane *lane = dp_host.lanes[count];
-			if (!leased[count])
-				break; /* a tick sleeps in it; this and the later lanes stay out */
 			if (lane->view.ring >= dp_host.early_rings &&
 			        lane->view.ring < dp_host.early_rings + DP_LANES_EARLY)
 				move_records(&lane->view, region, piece, lanes);
@@ -159,21 +168,26 @@ static void publish_region(uint8_t *piece, uint32_t lanes)
 			break;
 		}
 	}
-	/* A lane that could not be changed still writes to the old place: at least lane 0 must be right. */
 	dp_store_release(&dp_host.lane_count, count);
 	dp_store_relaxed(&dp_host.lanes_short, 0);
 	if (count >= DP_LANES_EARLY) /* nobody writes there any more */
 		DP_SYS3(SYS_madvise, dp_host.early_bytes, sizeof dp_host.early_bytes, MADV_DONTNEED);
-	for (uint32_t i = 0; i < lanes_before; i++)
-		if (leased[i])
-			dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+	return_lanes(lanes_before);
+	/* What a later region tells begins here. */
+	for (int i = 0; i < DP_DROP_COUNT; i++) {
+		dp_store_relaxed(&dp_host.losses[i].count, 0);
+		dp_store_relaxed(&dp_host.losses[i].weight_ns, 0);
+	}
+	struct timespec now = {0};
+	DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
+	dp_host.image_start_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	list_threads(region);
-	dp_host.modules_published = 0;
-	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
-		dp_module_at(i)->told = 0;
+	dp_host.tables_taken = 0;
+	dp_tell_labels(region, true);
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
 	dp_host.heartbeat_seen = 0;
+	return true;
 }
 
 /* ---- the module log ---- */
@@ -228,6 +242,14 @@ void dp_tell_modules(struct dp_region *region)
 	dp_host.modules_published = generation;
 }
 
+void dp_tell_modules_anew(struct dp_region *region)
+{
+	dp_host.modules_published = 0;
+	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
+		dp_module_at(i)->told = 0;
+	dp_tell_modules(region);
+}
+
 /* ---- one rare thing ---- */
 
 static bool needs_nanny(void)
@@ -246,10 +268,23 @@ static void back_off(uint32_t tick)
 	dp_host.next_attempt_tick = tick + wait;
 }
 
+static void publish(uint8_t *piece, uint32_t lanes)
+{
+	const bool is_published = publish_region(piece, lanes);
+	dp_host.unpublished = is_published ? NULL : piece;
+	dp_host.unpublished_lanes = lanes;
+	if (is_published)
+		dp_tell_modules((struct dp_region *)piece);
+}
+
 static void find_agent(uint32_t tick, bool may_start)
 {
 	if ((int32_t)(tick - dp_host.next_attempt_tick) < 0)
 		return;
+	if (dp_host.unpublished) {
+		publish(dp_host.unpublished, dp_host.unpublished_lanes);
+		return;
+	}
 	if (!may_clone()) {
 		dp_count_loss(DP_DROP_NO_AGENT, 0);
 		back_off(tick);
@@ -257,8 +292,7 @@ static void find_agent(uint32_t tick, bool may_start)
 	}
 	struct dp_errand errand = {.kind = DP_ERRAND_GREET};
 	if (dp_helper_run(&errand) == 0) {
-		publish_region(errand.memory, errand.lanes);
-		dp_tell_modules((struct dp_region *)errand.memory);
+		publish(errand.memory, errand.lanes);
 		dp_host.attempts = 0;
 		dp_host.has_started = false;
 		return;
@@ -348,8 +382,13 @@ static void arm_siblings(struct dp_region *region, uint32_t request)
 			thread->stack_low = thread->stack_usable = dp_host.main_stack_low;
 			thread->stack_high = dp_host.main_stack_high;
 		}
-		if (dp_timer_arm(thread, tid) != 0)
+		dp_add_relaxed(&dp_host.siblings_armed, 1);
+		if (dp_timer_arm(thread, tid) != 0) {
+			dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 			dp_thread_release(thread);
+		} else if (dp_thread_cpu_ns(tid) > UNSEEN_NS) {
+			dp_count_loss(DP_DROP_TIMER_MISSING, 0); /* how much, the agent finds out */
+		}
 	}
 	dp_store_relaxed(&region->arm_seen, request);
 }
@@ -370,11 +409,10 @@ static void sweep_ended(void)
 		struct dp_thread *thread = &threads[number < DP_THREAD_CHUNK
 		                                            ? number
 		                                            : (number - DP_THREAD_CHUNK) % DP_THREAD_CHUNK_MORE];
-		if (dp_load_acquire(&thread->state) == DP_THREAD_ARMED &&
-		        DP_SYS3(SYS_tgkill, dp_host.pid, thread->tid, 0) == -ESRCH) {
-			dp_timer_disarm(thread);
+		const uint32_t state = dp_load_acquire(&thread->state);
+		if ((state == DP_THREAD_ARMED || state == DP_THREAD_IDLE) &&
+		        DP_SYS3(SYS_tgkill, dp_host.pid, thread->tid, 0) == -ESRCH && dp_timer_disarm(thread))
 			dp_thread_release(thread);
-		}
 	}
 }
 
@@ -408,6 +446,8 @@ static void do_one_thing(struct dp_region *region, uint32_t tick)
 	const uint32_t generation = dp_load_relaxed(&dp_module_generation);
 	if (dp_host.modules_published != generation)
 		dp_tell_modules(region);
+	if (dp_labels_wait())
+		dp_tell_labels(region, false);
 	if (dp_map_generation() != generation)
 		dp_map_rebuild();
 	const uint32_t ready = dp_load_acquire(&region->tables_ready);
@@ -439,7 +479,7 @@ static bool is_due(struct dp_region *region, uint32_t tick)
 	       dp_host.modules_published != dp_load_relaxed(&dp_module_generation) ||
 	       dp_map_generation() != dp_load_relaxed(&dp_module_generation) ||
 	       dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT || tick - dp_host.sweep_tick > SWEEP_TICKS ||
-	       is_unknown_due(tick) ||
+	       is_unknown_due(tick) || dp_labels_wait() ||
 	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || tick % 64 == 0;
 }
 
@@ -457,11 +497,15 @@ void dp_housekeep(struct dp_thread *self)
 	uint32_t free = 0;
 	if (!dp_cas(&dp_host.is_keeping, &free, 1))
 		return;
-	do_one_thing(dp_load_acquire(&dp_host.region), tick);
+	/* A tick that was on its way when all was stopped leaves things as they are. */
+	if (!(dp_load_acquire(&dp_host.off) & DP_OFF_STOPPED))
+		do_one_thing(dp_load_acquire(&dp_host.region), tick);
 	dp_store_release(&dp_host.is_keeping, 0);
 }
 
 /* ---- the end ---- */
+
+enum { KEEPING_TRIES = 100 };
 
 static void pause_ms(long ms)
 {
@@ -469,9 +513,9 @@ static void pause_ms(long ms)
 	DP_SYS2(SYS_nanosleep, &pause, 0);
 }
 
-static bool take_keeping(void)
+static bool take_keeping(int tries)
 {
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < tries; i++) {
 		uint32_t free = 0;
 		if (dp_cas(&dp_host.is_keeping, &free, 1))
 			return true;
@@ -495,10 +539,32 @@ static void hand_over_late(void)
 	}
 }
 
+static void settle_threads(void)
+{
+	for (uint32_t chunk = 0; chunk < DP_THREAD_CHUNKS; chunk++) {
+		struct dp_thread *threads = dp_load_acquire(&dp_host.thread_chunks[chunk]);
+		const uint32_t size = chunk ? DP_THREAD_CHUNK_MORE : DP_THREAD_CHUNK;
+		for (uint32_t i = 0; threads && i < size; i++)
+			if (dp_load_acquire(&threads[i].state) == DP_THREAD_ARMED)
+				dp_timer_settle(&threads[i]);
+	}
+}
+
+/* More than the log holds at once: the agent empties it every 50 ms. */
+static void tell_all_labels(struct dp_region *region)
+{
+	enum { TRIES = 40, PAUSE_MS = 5 };
+	for (int i = 0; i < TRIES && dp_labels_wait(); i++) {
+		if (i)
+			pause_ms(PAUSE_MS);
+		dp_tell_labels(region, false);
+	}
+}
+
 bool dp_housekeep_end(uint32_t answer_ms)
 {
 	bool is_answered = false;
-	if (!dp_load_relaxed(&dp_host.ticks) || !may_call_system() || !take_keeping())
+	if (!dp_load_relaxed(&dp_host.ticks) || !may_call_system() || !take_keeping(KEEPING_TRIES))
 		return false;
 	if (!dp_load_acquire(&dp_host.region))
 		hand_over_late();
@@ -506,6 +572,8 @@ bool dp_housekeep_end(uint32_t answer_ms)
 	if (region) {
 		struct timespec now = {0};
 		dp_tell_modules(region);
+		settle_threads();
+		tell_all_labels(region);
 		DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
 		dp_store_relaxed(&region->end_cpu_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
 		dp_store_release(&region->is_ending, 1);
@@ -516,4 +584,53 @@ bool dp_housekeep_end(uint32_t answer_ms)
 	}
 	dp_store_release(&dp_host.is_keeping, 0);
 	return is_answered;
+}
+
+/* ---- while the program goes on ---- */
+
+int dp_housekeep_flush(uint32_t timeout_ms)
+{
+	int error = -ENOTCONN;
+	if (!may_call_system())
+		return -EPERM;
+	if (!dp_load_relaxed(&dp_host.ticks))
+		return 0;
+	if (!take_keeping(KEEPING_TRIES + (int)(timeout_ms < 100000 ? timeout_ms : 100000)))
+		return -EBUSY;
+	if (!dp_load_acquire(&dp_host.region))
+		hand_over_late();
+	struct dp_region *region = dp_load_acquire(&dp_host.region);
+	if (region && may_clone()) {
+		struct dp_errand errand = {.kind = DP_ERRAND_FLUSH, .timeout_ms = timeout_ms, .goes_on = true};
+		dp_tell_modules(region);
+		tell_all_labels(region);
+		error = (int)dp_helper_run(&errand);
+	}
+	dp_store_release(&dp_host.is_keeping, 0);
+	return error;
+}
+
+int dp_housekeep_renew(void)
+{
+	const uint32_t count = dp_load_relaxed(&dp_host.lane_count);
+	uint32_t leased = 0;
+	if (!may_call_system())
+		return -EPERM;
+	if (!take_keeping(KEEPING_TRIES))
+		return -EBUSY;
+	if (!dp_load_acquire(&dp_host.region) && dp_load_relaxed(&dp_host.ticks))
+		hand_over_late();
+	while (leased < count && lease_for_change(dp_host.lanes[leased]))
+		leased++;
+	if (leased == count) {
+		dp_store_release(&dp_host.region, NULL);
+		dp_host.unpublished = NULL;
+		dp_host.attempts = 0;
+		dp_host.next_attempt_tick = dp_load_relaxed(&dp_host.ticks);
+		dp_host.has_started = false;
+	}
+	for (uint32_t i = 0; i < leased; i++)
+		dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+	dp_store_release(&dp_host.is_keeping, 0);
+	return leased == count ? 0 : -EBUSY;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Threads from their first instruction to their last: pthread_create armed, the end noticed. */
 #include "capture/host.h"
+#include "capture/label.h"
 #include "preload/hooks.h"
 #include "preload/sigprof.h"
 #include "preload/real.h"
@@ -27,10 +28,16 @@ static void on_thread_end(void *value)
 		return; /* the filter came after the timer, which stays */
 	if (round < ROUNDS && pthread_setspecific(end_key, (char *)value + 1) == 0)
 		return;
-	if (dp_load_relaxed(&thread->state) != DP_THREAD_ARMED || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
+	if (dp_load_relaxed(&thread->state) == DP_THREAD_FREE || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return; /* forked meanwhile: the record is another's */
-	dp_timer_disarm(thread);
-	dp_thread_release(thread);
+	/* Somebody who starts or stops the profiler may have it in hands. */
+	for (int i = 0; i < 1000; i++) {
+		if (dp_timer_disarm(thread)) {
+			dp_thread_release(thread);
+			return;
+		}
+		DP_SYS0(SYS_sched_yield);
+	}
 }
 
 void dp_threads_init(void)
@@ -51,6 +58,17 @@ static void find_stack(struct dp_thread *thread, size_t size)
 	}
 }
 
+/* A thread that was long in coming to its first instruction may have been found without a timer meanwhile. Two would
+ * count its time twice. */
+static void give_up_other_timer(int32_t tid)
+{
+	struct dp_thread *other = dp_thread_by_tid(tid);
+	if (other && dp_load_acquire(&other->state) == DP_THREAD_ARMED) {
+		dp_timer_disarm(other);
+		dp_thread_release(other);
+	}
+}
+
 static void *run_thread(void *argument)
 {
 	struct dp_thread *thread = argument;
@@ -58,12 +76,18 @@ static void *run_thread(void *argument)
 	void *const start_argument = thread->argument;
 	const bool is_apart = thread->is_apart;
 	find_stack(thread, thread->stack_size);
-	const int error = dp_timer_arm(thread, (int32_t)DP_SYS0(SYS_gettid));
+	thread->is_new = true;
+	const int32_t tid = (int32_t)DP_SYS0(SYS_gettid);
+	if (dp_load_relaxed(&dp_host.siblings_armed))
+		give_up_other_timer(tid);
+	const int error = dp_timer_arm(thread, tid);
 	if (error) {
 		dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 		dp_thread_release(thread);
-	} else if (has_end_key) {
-		pthread_setspecific(end_key, thread);
+	} else {
+		dp_labels_attach(thread);
+		if (has_end_key)
+			pthread_setspecific(end_key, thread);
 	}
 	dp_sigprof_thread_start(is_apart);
 	return start(start_argument);
