@@ -278,7 +278,7 @@ static pid_t start_host(char **argv)
 	char number[16];
 	snprintf(number, sizeof number, "%d", fd);
 	setenv("TICK_FILTER_HOST", number, 1);
-	unsetenv("DEEPPROF_ENABLED");
+	setenv("DEEPPROF_ENABLED", "true", 1); /* linked, not preloaded: it would wait to be asked */
 	execv("/proc/self/exe", argv);
 	_exit(2);
 }

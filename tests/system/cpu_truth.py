@@ -187,7 +187,7 @@ def clones():
 
 
 def late():
-    used, process, profile, stacks = profiled("late", LIBRARY, preload=False)
+    used, process, profile, stacks = profiled("late", LIBRARY, preload=False, enabled="true")
     check_sum("older threads", process, len(used), profile)
     check("older threads: named", share(stacks, "^older_work$") > 0.4, share(stacks, "^older_work$"))
     check("older threads: so is main", share(stacks, "^beside_older$") > 0)
