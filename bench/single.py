@@ -8,7 +8,7 @@ SINGLE = os.path.join(m.PROGRAMS, "bench_single")
 
 
 def compare(what, variants, goal):
-    results = m.in_turns(variants, m.rounds(40), lambda name, variant: m.cpu_of_child(*variant))
+    results = m.in_turns(variants, m.rounds(13), lambda name, variant: m.cpu_of_child(*variant))
     m.line(f"{what}: plain", m.figure(results["plain"], 1e3, "{:.0f}") + " ms of CPU")
     for name in list(variants)[1:]:
         m.line(f"{what}: {name}", "× " + m.figure(m.ratios(results, name, "plain"), 1, "{:.4f}"),
@@ -28,7 +28,7 @@ def preprocessed():
 def main():
     m.heading("single: CPU of single-threaded programs, × plain")
     plain, ours = m.environment(), m.with_deepprof()
-    for what, turns in (("tree", "60"), ("stdio", "120")):
+    for what, turns in (("tree", "60" if m.IS_SHORT else "1200"), ("stdio", "60" if m.IS_SHORT else "600")):
         args = [SINGLE, what, turns]
         compare({"tree": "shared_ptr tree", "stdio": "getc/putc"}[what],
                 {"plain": (args, plain), "plain again": (args, plain), "deepprof": (args, ours),
