@@ -3,7 +3,6 @@
 #include "agent/agent.h"
 
 #include "base/log.h"
-#include "base/rendezvous.h"
 #include "agent/tasks.h"
 
 #include <errno.h>
@@ -36,7 +35,7 @@ static struct dp_process *processes;
 static unsigned process_count;
 static int epoll_fd = -1, listen_fd = -1;
 static bool had_long_host;
-static volatile sig_atomic_t is_asked_to_leave;
+static volatile sig_atomic_t is_asked_to_leave, is_sent_away;
 
 static uint64_t now_ms(void)
 {
@@ -47,8 +46,16 @@ static uint64_t now_ms(void)
 
 static void on_term(int signo)
 {
-	(void)signo;
+	if (signo == SIGUSR1)
+		is_sent_away = 1; /* the nanny: our host is another program now */
 	is_asked_to_leave = 1;
+}
+
+static uint64_t host_cpu_ns(const struct dp_process *process)
+{
+	struct timespec now = {0};
+	clock_gettime((clockid_t)(~(uint32_t)process->pid << 3 | 2), &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* ---- draining ---- */
@@ -266,11 +273,15 @@ static void end_process(struct dp_process *process)
 			break;
 		}
 	process_count--;
-	drain(process);
+	const bool is_void = dp_load_acquire(&process->region->is_given_up);
+	if (!is_void)
+		drain(process);
+	dp_store_release(&process->region->safe_cpu_ns, host_cpu_ns(process));
 	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
 	struct dp_job *job = dp_job_new(DP_JOB_END, process, 0);
 	if (job) {
 		job->end_cpu_ns = dp_load_relaxed(&process->region->end_cpu_ns);
+		job->is_void = is_void;
 		with_losses(job, process->region);
 	}
 	for (unsigned i = 0; i < DP_PIECE_MAX; i++)
@@ -467,8 +478,18 @@ static void sweep(struct dp_process *process, uint64_t now)
 	dp_store_release(&process->region->arm_request, ++process->arm_told);
 }
 
+/* Else the windows of a life are one file, and go with us. */
+static bool is_delivered_by_window(const struct dp_settings *settings)
+{
+	return *settings->server || strstr(settings->output, "%t");
+}
+
 static void tend(struct dp_process *process, uint64_t now)
 {
+	if (dp_load_acquire(&process->region->is_given_up)) {
+		process->has_ended = true;
+		return;
+	}
 	drain(process);
 	pthread_mutex_lock(&process->lock);
 	const uint32_t waiting = process->waiting_count;
@@ -479,38 +500,11 @@ static void tend(struct dp_process *process, uint64_t now)
 	if (now >= process->window_end_ms) {
 		process->window_end_ms = now + process->settings->window_ns / 1000000;
 		give(DP_JOB_WINDOW, process);
+		if (is_delivered_by_window(process->settings))
+			dp_store_release(&process->region->safe_cpu_ns, host_cpu_ns(process));
 	}
 	if (process->pidfd < 0 && kill(process->pid, 0) != 0 && errno == ESRCH)
 		process->has_ended = true;
-}
-
-static int listen_at_rendezvous(const struct dp_agent_options *options)
-{
-	struct sockaddr_un address;
-	for (unsigned which = 0; which < DP_RENDEZVOUS_NAMES; which++) {
-		const uint32_t length = options->run_socket ? dp_rendezvous_named(&address, options->run_socket)
-		                                            : dp_rendezvous_address(&address, options->name, which);
-		const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (fd < 0)
-			return -errno;
-		if (bind(fd, (struct sockaddr *)&address, length) == 0) {
-			if (listen(fd, 1024) != 0)
-				return -errno;
-			return fd;
-		}
-		const int error = errno;
-		if (error != EADDRINUSE || options->run_socket) {
-			close(fd);
-			return -error;
-		}
-		/* Ours already, or a stranger's? */
-		const bool is_ours = connect(fd, (struct sockaddr *)&address, length) == 0 &&
-		                     dp_rendezvous_is_ours(fd, false);
-		close(fd);
-		if (is_ours)
-			return -EADDRINUSE;
-	}
-	return -EADDRINUSE;
 }
 
 static int pause_ms(uint64_t now)
@@ -525,12 +519,14 @@ static int pause_ms(uint64_t now)
 int dp_ears_run(const struct dp_agent_options *options)
 {
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	listen_fd = listen_at_rendezvous(options);
+	listen_fd = dp_door_open(options);
 	if (listen_fd < 0)
 		return listen_fd;
 	struct sigaction leave = {.sa_handler = on_term};
-	if (!options->is_thread)
+	if (!options->is_thread) {
 		sigaction(SIGTERM, &leave, NULL);
+		sigaction(SIGUSR1, &leave, NULL);
+	}
 	watch(listen_fd, NULL);
 	const int error = dp_hands_start(options, true);
 	if (error)
@@ -577,6 +573,8 @@ int dp_ears_run(const struct dp_agent_options *options)
 			if ((now - lonely_since >= linger || is_asked_to_leave) && is_through)
 				break;
 		}
+		if (is_sent_away)
+			break;
 		if (options->run_socket && !options->is_thread && getppid() == 1 && !processes)
 			break; /* the command is gone */
 	}

@@ -75,8 +75,10 @@ static void close_window(struct dp_process *process)
 static void end(struct dp_process *process, const struct dp_job *job)
 {
 	memcpy(process->work->losses, job->losses, sizeof process->work->losses);
-	close_window(process);
-	dp_deliver_end(process);
+	if (!job->is_void) {
+		close_window(process);
+		dp_deliver_end(process);
+	}
 	dp_work_fini(process);
 	pthread_mutex_destroy(&process->lock);
 	free(process->waiting);

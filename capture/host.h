@@ -97,6 +97,10 @@ struct dp_host {
 	bool has_started; /* an agent, since the last region */
 	uint32_t greeted_tick, heartbeat_tick, heartbeat_seen;
 	uint32_t modules_published;
+	uint32_t first_name;  /* of the rendezvous: those before it belong to somebody who does not answer */
+	uint32_t region_name; /* under which the region was handed over */
+	uint32_t given_up;    /* regions */
+	uint64_t heartbeat_ms, started_ms, restarted_ms, silence_ms; /* monotonic; 0: never */
 	uint32_t sweep_next, sweep_tick;
 	uint32_t map_generation;
 	const struct dp_table *tables[DP_TABLE_MAX]; /* by the agent's number */

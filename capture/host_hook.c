@@ -4,6 +4,7 @@
 #include "capture/helper.h"
 #include "capture/map.h"
 #include "capture/module.h"
+#include "capture/starter.h"
 
 #include "base/syscall.h"
 
@@ -151,6 +152,9 @@ void dp_host_after_fork(void)
 	memset(dp_host.losses, 0, sizeof dp_host.losses);
 	dp_host.attempts = dp_host.next_attempt_tick = dp_host.sweep_tick = 0;
 	dp_host.has_started = false;
+	dp_host.first_name = dp_host.given_up = 0;
+	dp_host.started_ms = dp_host.restarted_ms = dp_host.silence_ms = 0;
+	dp_nanny_forget();
 	reset_lanes();
 	take_identity();
 	for (uint32_t i = 0; i < dp_load_relaxed(&dp_module_count); i++) {

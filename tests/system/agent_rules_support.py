@@ -29,11 +29,11 @@ class Guest:
         self.out = os.path.join(self.folder, "out")
         os.mkdir(self.out)
         os.chmod(self.out, 0o1777)
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("DEEPPROF_") and k != "LD_PRELOAD"}
         self.settings = {"output": os.path.join(self.out, "%n-%p.pb.gz"), **settings}
 
     def environment(self, preload=True, **settings):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("DEEPPROF_") and k != "LD_PRELOAD"}
-        env["LC_ALL"] = "C"
+        env = {**self.environ, "LC_ALL": "C"}
         if preload:
             env["LD_PRELOAD"] = self.library
             env.update({"DEEPPROF_" + k.upper(): str(v) for k, v in {**self.settings, **settings}.items()})
@@ -135,7 +135,8 @@ def wait(is_true, seconds):
 
 
 def text(*command):
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=HANG).stdout.decode()
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DEEPPROF_")}
+    return subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=HANG).stdout.decode()
 
 
 def top(path):
