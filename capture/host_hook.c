@@ -27,15 +27,16 @@ static uint64_t clock_ns(int clock)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* The kernel puts the program's name at the very end of the main thread's stack. */
+/* The kernel puts strings at the end of the main thread's stack: arguments, environment, the program's name. Below
+ * them are 16 random bytes. Copies of the stack end there: nobody's environment belongs into a region. */
 static void find_main_stack(void)
 {
 	enum { UNLIMITED = 64 * 1024 * 1024 };
-	const char *name = (const char *)getauxval(AT_EXECFN);
+	const uintptr_t random_bytes = getauxval(AT_RANDOM);
 	struct rlimit limit;
-	if (!name)
+	if (!random_bytes)
 		return;
-	dp_host.main_stack_high = (uintptr_t)(name + strlen(name) + 1) & ~(uintptr_t)7;
+	dp_host.main_stack_high = random_bytes & ~(uintptr_t)7;
 	uint64_t size = UNLIMITED;
 	if (DP_SYS4(SYS_prlimit64, 0, RLIMIT_STACK, 0, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		size = limit.rlim_cur;
