@@ -34,7 +34,7 @@ enum {
 static struct dp_process *processes;
 static unsigned process_count;
 static int epoll_fd = -1, listen_fd = -1;
-static bool had_long_host;
+static bool had_host, had_long_host;
 static volatile sig_atomic_t is_asked_to_leave, is_sent_away;
 
 static uint64_t now_ms(void)
@@ -251,6 +251,7 @@ static void greet(const struct dp_message *message, const char *secrets, size_t 
 	process->next = processes;
 	processes = process;
 	process_count++;
+	had_host = true;
 	give(DP_JOB_GREET, process);
 	dp_store_relaxed(&region->agent_pid, (uint32_t)getpid());
 	dp_store_release(&region->agent_state, DP_AGENT_SERVING);
@@ -567,7 +568,8 @@ int dp_ears_run(const struct dp_agent_options *options)
 		if (processes || options->run_socket) {
 			lonely_since = now;
 		} else {
-			const unsigned linger = had_long_host || now - lonely_since < 300 ? options->linger_ms : 300;
+			/* Nobody yet: whoever started us may be slow to come. */
+			const unsigned linger = had_long_host || !had_host ? options->linger_ms : 300;
 			/* What a server does not take by then it will not get: whoever waits for us waits in vain. */
 			const bool is_through = dp_hands_are_idle() || now - lonely_since >= linger + DELIVER_MS;
 			if ((now - lonely_since >= linger || is_asked_to_leave) && is_through)

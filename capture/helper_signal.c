@@ -96,6 +96,7 @@ static long reach_agent(void)
 	const unsigned names = is_run ? 1 : DP_RENDEZVOUS_NAMES;
 	char name[DP_RENDEZVOUS_SIZE];
 	long error = -ECONNREFUSED;
+	bool is_free = false;
 
 	if (!is_run && !dp_rendezvous_name(name, dp_host.agent_path[0]))
 		return -ENOENT;
@@ -112,13 +113,13 @@ static long reach_agent(void)
 			return fd;
 		}
 		DP_SYS1(SYS_close, fd);
-		if (error && error != -EAGAIN)
+		if (error && error != -EAGAIN && error != -ECONNREFUSED)
 			return error;
-		if (!error)
-			error = -EPERM;
-		/* Somebody else sits on the name, or lets everyone wait. */
+		if (error == -ECONNREFUSED)
+			is_free = true;
+		/* Nobody is there, or somebody else sits on the name, or lets everyone wait: the next. */
 	}
-	return error;
+	return is_free ? -ECONNREFUSED : error ? error : -EPERM;
 }
 
 /* One message, with text behind it and a descriptor where given (-1: none). */

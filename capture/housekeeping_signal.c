@@ -19,14 +19,16 @@ enum {
 	START_TICK = 3,        /* greet from the first tick, start the agent from this one on */
 	ACK_TICKS = 100,       /* an agent that has not answered by then, */
 	ACK_MS = 2000,         /* and for so long, is none; */
-	HEARTBEAT_TICKS = 400, /* nor is one whose heart stood still so many ticks */
-	HEARTBEAT_MS = 4000,   /* and so long */
+	HEARTBEAT_TICKS = 64,  /* nor is one whose heart stood still so many ticks */
+	HEARTBEAT_MS = 5000,   /* and so long */
 	RESTART_MS = 30000,    /* between two starts, and two regions for silent agents */
 	GIVEN_UP_MOST = 24,    /* regions; their memory stays */
 	SWEEP_TICKS = 100,     /* between two looks for ended threads */
 	SWEEP_THREADS = 32,    /* looked at each time */
 	LANES_SHORT = 3,       /* ticks without a lane before more are made */
-	BACKOFF_MOST = 3000,   /* ticks between attempts in the end */
+	BACKOFF_MOST = 3000,   /* ticks between attempts in the end, */
+	BACKOFF_YOUNG = 8,     /* while an agent may be starting, */
+	YOUNG_MS = 3000,       /* for so long */
 };
 
 static bool may_call_system(void)
@@ -252,6 +254,9 @@ static void back_off(uint32_t tick)
 	uint32_t wait = dp_host.attempts < 12 ? 1 : 1u << (dp_host.attempts - 12 < 12 ? dp_host.attempts - 12 : 12);
 	if (wait > BACKOFF_MOST)
 		wait = BACKOFF_MOST;
+	/* One that was just started does not wait long for us. */
+	if (wait > BACKOFF_YOUNG && dp_host.has_started && now_ms() - dp_host.started_ms < YOUNG_MS)
+		wait = BACKOFF_YOUNG;
 	dp_host.attempts++;
 	dp_host.next_attempt_tick = tick + wait;
 }
@@ -473,7 +478,8 @@ static bool is_due(struct dp_region *region, uint32_t tick)
 	       dp_host.modules_published != dp_load_relaxed(&dp_module_generation) ||
 	       dp_map_generation() != dp_load_relaxed(&dp_module_generation) ||
 	       dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT || tick - dp_host.sweep_tick > SWEEP_TICKS ||
-	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || tick % 64 == 0;
+	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || dp_load_relaxed(&region->is_given_up) ||
+	       tick % 64 == 0;
 }
 
 void dp_housekeep(struct dp_thread *self)

@@ -68,6 +68,21 @@ class Guest:
     def wait_no_agent(self, seconds=30):
         return wait(lambda: not self.agents(), seconds)
 
+    def serves(self, host, but=()):
+        """The agent, not one of but, that has a region of this host mapped."""
+        inodes = {line.split()[4] for line in open(f"/proc/{host.pid}/maps")
+                  if "rw-s" in line and "memfd:deepprof" in line}
+        for agent in self.agents():
+            if agent in but:
+                continue
+            try:
+                maps = open(f"/proc/{agent}/maps").read().splitlines()
+            except OSError:
+                continue
+            if any("rw-s" in line and line.split()[4] in inodes for line in maps):
+                return agent
+        return None
+
     def sockets(self):
         """Names (without the leading @) that the agents listen on."""
         inodes = set()
