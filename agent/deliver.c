@@ -18,6 +18,7 @@ enum { PUSHES_MOST = 64 };
 static struct target {
 	struct dp_settings *settings; /* a copy: what the queue was made of */
 	struct dp_push *push;         /* NULL: the setting was bad, said once */
+	struct dp_push_stats told;    /* losses that are in a profile already */
 } targets[PUSHES_MOST];
 static unsigned target_count;
 static const struct dp_agent_options *options;
@@ -26,6 +27,11 @@ static struct dp_profile *run;
 void dp_deliver_init(const struct dp_agent_options *agent_options)
 {
 	options = agent_options;
+}
+
+bool dp_deliver_is_merged(void)
+{
+	return options->run_output != NULL;
 }
 
 /* ---- servers ---- */
@@ -48,12 +54,12 @@ static void join_lines(const char *list, char *text)
 	}
 }
 
-static struct dp_push *push_of(const struct dp_process *process)
+static struct target *target_of(const struct dp_process *process)
 {
 	const struct dp_settings *settings = process->settings;
 	for (unsigned i = 0; i < target_count; i++)
 		if (is_same_target(targets[i].settings, settings))
-			return targets[i].push;
+			return &targets[i];
 	if (target_count == PUSHES_MOST)
 		return NULL;
 	struct target *target = &targets[target_count];
@@ -78,18 +84,31 @@ static struct dp_push *push_of(const struct dp_process *process)
 	if (!target->push)
 		dp_error("%s", message ? message : "server: no memory");
 	target_count++;
-	return target->push;
+	return target;
+}
+
+/* What earlier windows lost on their way to these servers travels with this one. */
+static void add_upload_losses(struct target *target, struct dp_profile *profile)
+{
+	struct dp_push_stats now;
+	dp_push_stats(target->push, &now);
+	profile->losses[DP_DROP_UPLOAD_FAILED].count += now.upload_failed - target->told.upload_failed;
+	profile->losses[DP_DROP_UPLOAD_FAILED].weight_ns += now.upload_failed_ns - target->told.upload_failed_ns;
+	profile->losses[DP_DROP_QUEUE_FULL].count += now.queue_full - target->told.queue_full;
+	profile->losses[DP_DROP_QUEUE_FULL].weight_ns += now.queue_full_ns - target->told.queue_full_ns;
+	target->told = now;
 }
 
 static void send_window(struct dp_process *process, struct dp_profile *profile)
 {
-	struct dp_push *push = push_of(process);
-	if (!push)
+	struct target *target = target_of(process);
+	if (!target || !target->push) {
+		process->work->own_losses[DP_DROP_UPLOAD_FAILED].count++;
 		return;
-	const int error = dp_push_profile(push, profile);
-	if (error == -ENOSPC)
-		process->work->own_losses[DP_DROP_QUEUE_FULL].count++;
-	else if (error)
+	}
+	add_upload_losses(target, profile);
+	const int error = dp_push_profile(target->push, profile);
+	if (error && error != -ENOSPC) /* that is in the queue's own figures */
 		process->work->own_losses[DP_DROP_UPLOAD_FAILED].count++;
 }
 
@@ -124,6 +143,17 @@ static void write_file(struct dp_process *process, const char *pattern, const st
 	}
 }
 
+/* In a run's merged profile a process is a label of its samples; the run is who it is about. */
+static void forget_process(struct dp_profile *profile)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < profile->comments.count; i++)
+		if (strncmp(profile->comments.at[i], "pid=", 4) != 0)
+			profile->comments.at[kept++] = profile->comments.at[i];
+	profile->comments.count = kept;
+	profile->identity.count = 0;
+}
+
 static void merge(struct dp_profile **into, struct dp_profile *profile)
 {
 	if (!*into) {
@@ -143,6 +173,7 @@ void dp_deliver_window(struct dp_process *process, struct dp_profile *profile)
 	if (*process->settings->server)
 		send_window(process, profile);
 	if (options->run_output) {
+		forget_process(profile);
 		merge(&run, profile);
 	} else if (wants_file(process) && is_file_per_window(process)) {
 		write_file(process, process->settings->output, profile);
@@ -215,6 +246,6 @@ bool dp_deliver_is_busy(void)
 void dp_deliver_flush(unsigned timeout_ms)
 {
 	for (unsigned i = 0; i < target_count; i++)
-		if (targets[i].push)
-			dp_push_flush(targets[i].push, timeout_ms);
+		if (targets[i].push && dp_push_flush(targets[i].push, timeout_ms) > 0)
+			dp_warn("a server has not taken everything within %u ms; it will be tried again", timeout_ms);
 }

@@ -9,6 +9,8 @@
 #include <poll.h>
 
 void dp_deliver_init(const struct dp_agent_options *options);
+/* Do all processes' windows become one profile? */
+bool dp_deliver_is_merged(void);
 /* One window of a host, which may be NULL (nothing in it). Takes the profile over. */
 void dp_deliver_window(struct dp_process *process, struct dp_profile *profile);
 /* The host is over: writes its files. */

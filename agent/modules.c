@@ -130,6 +130,49 @@ static bool is_known(const struct dp_modules *modules, uint64_t start, uint64_t 
 	return false;
 }
 
+static bool is_relative(const struct dp_agent_module *module)
+{
+	return *module->path && *module->path != '/' && strchr(module->path, '/');
+}
+
+static char *mapped_path(int32_t pid, uint64_t address)
+{
+	char path[64];
+	char *line = NULL, *found = NULL;
+	size_t capacity = 0;
+	snprintf(path, sizeof path, "/proc/%d/maps", pid);
+	FILE *maps = fopen(path, "re");
+	while (maps && !found && getline(&line, &capacity, maps) > 0) {
+		unsigned long long start, end;
+		char *name = strchr(line, '/');
+		if (sscanf(line, "%llx-%llx", &start, &end) != 2 || address < start || address >= end || !name)
+			continue;
+		name[strcspn(name, "\n")] = 0;
+		char *deleted = strstr(name, " (deleted)");
+		if (deleted)
+			*deleted = 0;
+		found = strdup(name);
+	}
+	free(line);
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+void dp_modules_make_absolute(struct dp_modules *modules, uint32_t first_new, int32_t pid, const char *cwd)
+{
+	for (uint32_t i = first_new; i < modules->count; i++) {
+		struct dp_agent_module *module = modules->at[i];
+		if (!is_relative(module))
+			continue;
+		char *path = mapped_path(pid, module->finish.start);
+		if (!path && asprintf(&path, "%s/%s", cwd, module->path) < 0)
+			continue;
+		free(module->path);
+		module->path = path;
+	}
+}
+
 bool dp_modules_read_maps(struct dp_modules *modules, int32_t pid, uint64_t now_ms)
 {
 	char path[64];

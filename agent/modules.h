@@ -32,6 +32,9 @@ struct dp_modules {
 /* Bytes of the module log; returns how many modules are new (from first_new on). Hostile bytes are expected; bad_count
  * counts records that make no sense. */
 uint32_t dp_modules_take_log(struct dp_modules *modules, const uint8_t *bytes, size_t size, uint32_t *bad_count);
+/* A path as the program gave it to dlopen may be relative: from module first_new on, what /proc/PID/maps has there,
+ * or, where it cannot be read, the same behind cwd. */
+void dp_modules_make_absolute(struct dp_modules *modules, uint32_t first_new, int32_t pid, const char *cwd);
 /* NULL: none known. */
 struct dp_agent_module *dp_modules_find(struct dp_modules *modules, uint64_t address, uint32_t generation);
 /* Reads /proc/PID/maps for what the list does not know, at most a few times a second; true when something was

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From counted stacks to a profile with names. */
+#include "agent/deliver.h"
 #include "agent/work.h"
 
 #include "base/frame.h"
@@ -224,7 +225,15 @@ static int add_stack(
 		if (location >= 0)
 			locations[count++] = location;
 	}
+	/* Sorted by key. Which process it was matters only where several are in one profile. */
+	const bool is_merged = dp_deliver_is_merged();
 	const struct dp_label labels[] = {
+	        {.key = dp_profile_text(profile, "pid"),
+	                .number = process->pid,
+	                .unit = dp_profile_text(profile, "")},
+	        {.key = dp_profile_text(profile, "process"),
+	                .text = dp_profile_text(profile, process->name),
+	                .unit = dp_profile_text(profile, "")},
 	        {.key = dp_profile_text(profile, "thread"),
 	                .text = dp_profile_text(profile, task_name(process, stack->tid)),
 	                .unit = dp_profile_text(profile, "")},
@@ -233,8 +242,8 @@ static int add_stack(
 	const struct dp_profile_sample sample = {
 	        .locations = locations,
 	        .location_count = count,
-	        .labels = labels,
-	        .label_count = 2,
+	        .labels = is_merged ? labels : labels + 2,
+	        .label_count = is_merged ? 4 : 2,
 	        .values = {(int64_t)stack->count, (int64_t)stack->weight_ns},
 	};
 	return dp_profile_sample(profile, &sample);

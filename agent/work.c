@@ -85,6 +85,7 @@ void dp_work_take_modules(struct dp_process *process, const struct dp_job *job)
 	const uint32_t before = work->modules.count;
 	dp_modules_take_log(&work->modules, job->bytes, job->size, &bad);
 	work->own_losses[DP_DROP_BAD_RECORD].count += bad;
+	dp_modules_make_absolute(&work->modules, before, process->pid, process->cwd);
 	for (uint32_t i = before; i < work->modules.count; i++)
 		offer_table(process, work->modules.at[i]);
 	if (work->finisher)

@@ -3,6 +3,7 @@
 #include "base/profile.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -502,6 +503,32 @@ static int add_comment(struct dp_profile *profile, const char *text)
 	return 0;
 }
 
+/* Is value one of those in a list like "shop, cart"? */
+static bool is_listed(const char *list, const char *value)
+{
+	const size_t size = strlen(value);
+	for (const char *at = list; (at = strstr(at, value)); at++)
+		if ((at == list || (at >= list + 2 && !memcmp(at - 2, ", ", 2))) &&
+			(!at[size] || !strncmp(at + size, ", ", 2)))
+			return true;
+	return false;
+}
+
+/* What two profiles say differently of themselves, the merged one says of both. */
+static void merge_identity(struct dp_profile *into, const struct dp_pair *pair)
+{
+	char both[256];
+	const char *before = NULL;
+	for (uint32_t i = 0; i < into->identity.count; i++)
+		if (!strcmp(into->identity.at[i].key, pair->key))
+			before = into->identity.at[i].value;
+	if (before && is_listed(before, pair->value))
+		return;
+	if (before && (size_t)snprintf(both, sizeof both, "%s, %s", before, pair->value) >= sizeof both)
+		return;
+	dp_profile_add_identity(into, pair->key, before ? both : pair->value);
+}
+
 static int add_identity(struct dp_profile *profile, const char *key, const char *value)
 {
 	struct dp_pair pair = {key, value};
@@ -649,7 +676,7 @@ int dp_profile_merge(struct dp_profile *into, const struct dp_profile *from)
 	for (uint32_t i = 0; i < from->comments.count; i++)
 		dp_profile_add_comment(into, from->comments.at[i]);
 	for (uint32_t i = 0; i < from->identity.count; i++)
-		dp_profile_add_identity(into, from->identity.at[i].key, from->identity.at[i].value);
+		merge_identity(into, &from->identity.at[i]);
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		into->losses[i].count += from->losses[i].count;
 		into->losses[i].weight_ns += from->losses[i].weight_ns;

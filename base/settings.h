@@ -84,6 +84,12 @@ struct dp_settings_key {
 
 /* settings: zeroed storage. */
 void dp_settings_init(struct dp_settings *settings);
+/* The file that DEEPPROF_CONFIG names and the environment, onto what dp_settings_init() made or options set. Not two
+ * at a time: the file is read into static storage, by raw system calls. */
+void dp_settings_load(
+	struct dp_settings *settings, char *const *environment, const struct dp_settings_listener *listener);
+/* After all sources: takes out what this version cannot do, each said to the listener. */
+void dp_settings_keep_supported(struct dp_settings *settings, const struct dp_settings_listener *listener);
 /* The file that DEEPPROF_CONFIG names, NULL for none. The caller reads it. */
 const char *dp_settings_config_path(char *const *environment);
 /* DEEPPROF_* and the aliases. */

@@ -63,6 +63,8 @@ enum dp_off {
 	DP_OFF_DISABLED = 4, /* by setting, or stopped */
 };
 
+struct r_debug; /* link.h */
+
 struct dp_host {
 	_Atomic uint32_t is_armed; /* 1 once the handler may be entered */
 	_Atomic uint32_t off;      /* enum dp_off */
@@ -90,6 +92,8 @@ struct dp_host {
 	_Atomic uint32_t ticks;         /* handler runs */
 	_Atomic uint32_t is_keeping;    /* one housekeeper at a time */
 	_Atomic uint32_t loader_calls;  /* dlopen calls so far */
+	_Atomic uint32_t loader_calls_seen; /* of them when a hook last looked at the loader's list */
+	_Atomic uint32_t unknown_code;  /* ticks that met code of no module */
 	struct dp_shared_loss losses[DP_DROP_COUNT]; /* until there is a region */
 
 	/* Housekeeper only. */
@@ -103,6 +107,7 @@ struct dp_host {
 	uint64_t heartbeat_ms, started_ms, restarted_ms, silence_ms; /* monotonic; 0: never */
 	uint32_t sweep_next, sweep_tick;
 	uint32_t map_generation;
+	uint32_t unknown_seen, discover_tick, discover_pause, discover_calls; /* see is_unknown_due() */
 	const struct dp_table *tables[DP_TABLE_MAX]; /* by the agent's number */
 	uint32_t table_sizes[DP_TABLE_MAX];
 
@@ -112,6 +117,7 @@ struct dp_host {
 	char secrets[DP_SETTINGS_SIZE];  /* all of them with what is secret: over the socket, never in the region */
 	uint32_t secrets_size;
 	char agent_path[2][512]; /* where deepprof-agent may be */
+	const struct r_debug *loader_debug; /* the loader's word to debuggers; NULL: not found */
 	char run_socket[64];     /* the agent of a `deepprof run`; "" for the user's own */
 };
 extern struct dp_host dp_host;

@@ -440,6 +440,27 @@ static void sweep_ended(void)
 	}
 }
 
+/* Ticks met code of no module: a library that no hook has seen, or a JIT's. The pause doubles while there is no new
+ * library, and a dlopen ends it. */
+static bool is_unknown_due(uint32_t tick)
+{
+	return dp_load_relaxed(&dp_host.unknown_code) != dp_host.unknown_seen &&
+	       (tick - dp_host.discover_tick > dp_host.discover_pause ||
+	               dp_host.discover_calls != dp_load_relaxed(&dp_host.loader_calls));
+}
+
+static void discover(uint32_t tick)
+{
+	enum { PAUSE_MOST = 4096 };
+	dp_host.unknown_seen = dp_load_relaxed(&dp_host.unknown_code);
+	dp_host.discover_calls = dp_load_relaxed(&dp_host.loader_calls);
+	dp_host.discover_tick = tick;
+	if (dp_modules_discover())
+		dp_host.discover_pause = 0;
+	else if (dp_host.discover_pause < PAUSE_MOST)
+		dp_host.discover_pause = dp_host.discover_pause * 2 + 1;
+}
+
 static void do_one_thing(struct dp_region *region, uint32_t tick)
 {
 	if (!region) {
@@ -462,6 +483,8 @@ static void do_one_thing(struct dp_region *region, uint32_t tick)
 		arm_siblings(region, request);
 	} else if (dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT) {
 		add_lanes(region);
+	} else if (is_unknown_due(tick)) {
+		discover(tick);
 	} else if (tick - dp_host.sweep_tick > SWEEP_TICKS) {
 		dp_host.sweep_tick = tick;
 		sweep_ended();
@@ -478,8 +501,8 @@ static bool is_due(struct dp_region *region, uint32_t tick)
 	       dp_host.modules_published != dp_load_relaxed(&dp_module_generation) ||
 	       dp_map_generation() != dp_load_relaxed(&dp_module_generation) ||
 	       dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT || tick - dp_host.sweep_tick > SWEEP_TICKS ||
-	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || dp_load_relaxed(&region->is_given_up) ||
-	       tick % 64 == 0;
+	       is_unknown_due(tick) || dp_load_relaxed(&region->is_given_up) ||
+	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || tick % 64 == 0;
 }
 
 void dp_housekeep(struct dp_thread *self)

@@ -7,6 +7,7 @@
 #define DEEPPROF_CAPTURE_MODULE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { DP_MODULES_FIRST = 96, DP_MODULES_MORE = 512, DP_MODULE_CHUNKS = 8, DP_BUILD_ID_MAX = 32 };
@@ -29,6 +30,16 @@ enum { DP_TABLE_UNKNOWN = UINT32_MAX - 1 };
 extern _Atomic uint32_t dp_module_generation; /* grows with each change */
 extern _Atomic uint32_t dp_module_count;      /* entries in use, dead ones included */
 struct dp_module *dp_module_at(uint32_t number); /* NULL beyond the end. Any context */
+
+/* Whoever changes the list. False: another does; not worth waiting for. */
+bool dp_modules_lock(void);
+/* generation: that the changes began; 0: none. */
+void dp_modules_unlock(uint32_t generation);
+/* Under the lock. A copy of it and of its path, alive from that generation on; NULL, counted: no room. */
+struct dp_module *dp_module_add(const struct dp_module *found, uint32_t generation);
+
+/* Housekeeping tick. Adds what the loader has mapped and no hook has seen; true when there was something. */
+bool dp_modules_discover(void);
 
 /* Hook. Compares the list with the loader's; true when it changed. self_path: receives the path of the module that
  * holds this code, when given. */

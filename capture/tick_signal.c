@@ -249,9 +249,14 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	dp_copy(&lane->stack, &walk->stack, sizeof lane->stack);
 	record->frame_count = (uint16_t)walk_stack(self, lane, walk);
 	record->stop = (uint16_t)walk->stop;
+	if (walk->stop == DP_STOP_NO_MAP)
+		dp_add_relaxed(&dp_host.unknown_code, 1);
 	if (lane->stack.count && (walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX)) {
 		/* The agent walks again from the leaf: what the table could do is not needed. */
 		record->flags |= DP_RECORD_SLICE;
+	} else if (walk->stop == DP_STOP_NO_MAP && lane->stack.count &&
+	           dp_load_relaxed(&dp_host.loader_calls) != dp_load_relaxed(&dp_host.loader_calls_seen)) {
+		record->flags |= DP_RECORD_SLICE; /* most likely a library that was opened a moment ago */
 	} else if (walk->stop != DP_STOP_END) {
 		dp_count_loss(loss_of_stop(walk->stop), 0);
 	}

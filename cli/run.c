@@ -290,6 +290,16 @@ static void write_output(const struct run *run, const char *pattern, const char 
 		fprintf(stderr, "deepprof: wrote %s\n", path);
 }
 
+static void add_label(struct dp_profile *profile, const char *label)
+{
+	char key[256];
+	const char *equals = strchr(label, '=');
+	if (!equals)
+		return;
+	snprintf(key, sizeof key, "%.*s", (int)(equals - label), label);
+	dp_profile_add_identity(profile, key, equals + 1);
+}
+
 static void summarise(const struct run *run, const char *command)
 {
 	struct dp_buffer text = {0};
@@ -301,6 +311,10 @@ static void summarise(const struct run *run, const char *command)
 		fprintf(stderr, "deepprof: the run's profile cannot be read: %s\n", strerror(-error));
 		return;
 	}
+	dp_profile_add_identity(
+	        profile, "service_name", *run->settings.service ? run->settings.service : program);
+	for (const char *label = NULL; (label = dp_settings_next_label(&run->settings, label));)
+		add_label(profile, label);
 	if (!profile->samples.count) {
 		fprintf(stderr,
 		        "deepprof: no samples: %s used less CPU time than one sampling period, or is a program that "
@@ -372,6 +386,15 @@ static int read_options(struct run *run, int argc, char **argv)
 	return i;
 }
 
+/* enabled=false, or a setting that could not be honoured and was said. */
+static int run_unprofiled(char **command)
+{
+	fputs("deepprof: not profiled\n", stderr);
+	execvp(command[0], command);
+	fprintf(stderr, "deepprof: cannot run %s: %s\n", command[0], strerror(errno));
+	return errno == ENOENT ? 127 : 126;
+}
+
 int dp_cli_run(int argc, char **argv)
 {
 	static struct run run;
@@ -381,12 +404,10 @@ int dp_cli_run(int argc, char **argv)
 		return 2;
 	if (command >= argc)
 		return usage();
-	if (*run.settings.output && dp_format_of(run.settings.output) < 0) {
-		fprintf(stderr,
-		        "deepprof: output %s: the name must end in .pb.gz, .collapsed, .html or .speedscope.json\n",
-		        run.settings.output);
-		return 2;
-	}
+	dp_settings_load(&run.settings, environ, &listener);
+	dp_settings_keep_supported(&run.settings, &listener);
+	if (!dp_settings_is_enabled(&run.settings))
+		return run_unprofiled(argv + command);
 	if (find_files(&run) != 0)
 		return 1;
 	int error = start_agent(&run);

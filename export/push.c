@@ -36,6 +36,7 @@ struct upload {
 	struct server *server;
 	struct dp_http_request *request; /* NULL: it waits */
 	uint64_t not_before_ms, give_up_ms;
+	uint64_t weight_ns; /* of its samples */
 	unsigned tries, faults;
 	size_t size;
 	uint8_t body[];
@@ -107,6 +108,7 @@ static void forget(struct upload *upload)
 static void give_up(struct upload *upload)
 {
 	upload->server->push->stats.upload_failed++;
+	upload->server->push->stats.upload_failed_ns += upload->weight_ns;
 	forget(upload);
 }
 
@@ -118,13 +120,14 @@ struct profile_age {
 	int error;
 };
 
-static int enqueue(struct server *server, const struct dp_buffer *body, uint64_t give_up_ms)
+static int enqueue(struct server *server, const struct dp_buffer *body, uint64_t weight_ns, uint64_t give_up_ms)
 {
 	struct dp_push *push = server->push;
 	struct upload **last = &server->uploads;
 	if (server->bytes + sizeof(struct upload) + body->size >
 		push->options.queue_bytes / push->server_count) {
 		push->stats.queue_full++;
+		push->stats.queue_full_ns += weight_ns;
 		if (!server->is_full_said)
 			dp_warn("%s: the queue of %zu KiB is full, new profiles are dropped",
 				server->address.shown, push->options.queue_bytes / push->server_count / 1024);
@@ -134,8 +137,10 @@ static int enqueue(struct server *server, const struct dp_buffer *body, uint64_t
 	struct upload *upload = malloc(sizeof *upload + body->size);
 	if (!upload)
 		return -ENOMEM;
-	*upload = (struct upload){
-		.server = server, .size = sizeof *upload + body->size, .give_up_ms = give_up_ms};
+	*upload = (struct upload){.server = server,
+		.size = sizeof *upload + body->size,
+		.weight_ns = weight_ns,
+		.give_up_ms = give_up_ms};
 	memcpy(upload->body, body->bytes, body->size);
 	while (*last)
 		last = &(*last)->next;
@@ -152,8 +157,9 @@ static int take_part(void *context, const struct dp_part *part)
 	int error = age->kind->body(part, &body);
 	for (unsigned i = 0; i < age->push->server_count && !error; i++) {
 		struct server *server = &age->push->servers[i];
-		const int full =
-			server->address.kind == age->kind ? enqueue(server, &body, age->give_up_ms) : 0;
+		const int full = server->address.kind == age->kind
+					 ? enqueue(server, &body, part->weight_ns, age->give_up_ms)
+					 : 0;
 		if (full)
 			age->error = full;
 	}

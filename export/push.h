@@ -30,6 +30,7 @@ struct dp_push_options {
 struct dp_push_stats {
 	uint64_t sent, sent_bytes, retried; /* uploads delivered, their bytes; tries after the first */
 	uint64_t queue_full, upload_failed; /* uploads dropped: no room; refused, too old or tried in vain */
+	uint64_t queue_full_ns, upload_failed_ns; /* CPU time of the samples in those */
 	uint64_t queued, queued_bytes;      /* uploads that wait or are under way now */
 	uint64_t breaker_opened;            /* how often a server was left alone for a while */
 };

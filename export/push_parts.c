@@ -229,6 +229,8 @@ static int encode(struct cutter *cutter, const uint32_t *chosen, uint32_t count,
 	struct dp_arena arena;
 	dp_arena_init(&arena, 0);
 	view.index = NULL;
+	if (cutter->part_count) /* the window's losses are told once */
+		memset(view.losses, 0, sizeof view.losses);
 	view.time_ns += (int64_t)cutter->part_count * PART_STEP_NS;
 	if (view.duration_ns <= 0)
 		view.duration_ns = 1; /* 0 would make it no delta to Parca */
@@ -245,6 +247,15 @@ static int encode(struct cutter *cutter, const uint32_t *chosen, uint32_t count,
 	return error;
 }
 
+static uint64_t weight_of(const struct cutter *cutter, const uint32_t *chosen, uint32_t count)
+{
+	const uint32_t types = cutter->from->types.count;
+	uint64_t weight_ns = 0;
+	for (uint32_t i = 0; i < count && types; i++)
+		weight_ns += (uint64_t)cutter->samples[chosen[i]].values[types - 1];
+	return weight_ns;
+}
+
 static int cut(struct cutter *cutter, const uint32_t *chosen, uint32_t count)
 {
 	struct dp_buffer plain = {0};
@@ -256,7 +267,7 @@ static int cut(struct cutter *cutter, const uint32_t *chosen, uint32_t count)
 		error = cut(cutter, chosen, count / 2);
 		return error ? error : cut(cutter, chosen + count / 2, count - count / 2);
 	}
-	struct dp_part part = {.profile = cutter->from};
+	struct dp_part part = {.profile = cutter->from, .weight_ns = weight_of(cutter, chosen, count)};
 	if (cutter->has_series_for_labels && count) {
 		part.labels = cutter->samples[chosen[0]].labels;
 		part.label_count = cutter->samples[chosen[0]].label_count;

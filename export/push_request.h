@@ -24,6 +24,7 @@ struct dp_part {
 	struct dp_buffer pprof;           /* gzip */
 	const struct dp_label *labels;    /* of its series, where a kind wants a series a label set */
 	uint32_t label_count;
+	uint64_t weight_ns; /* of its samples */
 };
 
 /* A kind of server. */

@@ -203,11 +203,14 @@ static int by_total(const void *one, const void *other)
 }
 
 /* Children of a node, hottest first; those below half a per cent are summed up in silence. */
+static const double SHARE_LEAST = 0.005; /* of all: smaller functions would bury the others */
+
 static int put_children(const struct nodes *nodes, uint32_t parent, unsigned depth, const double *sums, bool has_base,
         struct dp_buffer *out)
 {
 	enum { DEPTH_MOST = 400 };
-	uint32_t count = 0, capacity = 16;
+	double hidden = 0;
+	uint32_t count = 0, capacity = 16, hidden_count = 0;
 	uint32_t *children = malloc(capacity * sizeof *children);
 	int error = children ? 0 : -ENOMEM;
 	for (uint32_t i = parent ? nodes->at[parent - 1].first_child : nodes->count > 0; i && !error;
@@ -233,8 +236,11 @@ static int put_children(const struct nodes *nodes, uint32_t parent, unsigned dep
 	for (uint32_t i = 0; i < count && !error; i++) {
 		const struct node *node = &nodes->at[children[i]];
 		const double share = sums[0] ? node->total[0] / sums[0] : 0;
-		if (share < 0.005 || depth > DEPTH_MOST)
+		if (share < SHARE_LEAST || depth > DEPTH_MOST) {
+			hidden += share;
+			hidden_count++;
 			continue;
+		}
 		if (has_base)
 			error = dp_buffer_format(out, "%+6.1f%% ", 100 * (share - (sums[1] ? node->total[1] / sums[1] : 0)));
 		if (!error)
@@ -243,6 +249,9 @@ static int put_children(const struct nodes *nodes, uint32_t parent, unsigned dep
 		if (!error)
 			error = put_children(nodes, children[i] + 1, depth + 1, sums, has_base, out);
 	}
+	if (!error && hidden >= SHARE_LEAST)
+		error = dp_buffer_format(out, "%s%6.1f%%          %*s(%u more)\n", has_base ? "        " : "",
+		        100 * hidden, (int)(depth * 2), "", hidden_count);
 	free(children);
 	return error;
 }
@@ -261,6 +270,8 @@ int dp_tree_encode(const struct dp_profile *profile, const struct dp_profile *ba
 		error = dp_buffer_format(out, "%s  total    self  function\n", base ? " change " : "");
 	if (!error)
 		error = put_children(&nodes, 0, 0, sums, base != NULL, out);
+	if (!error)
+		error = dp_buffer_format(out, "(functions below %.1f %% are not shown)\n", 100 * SHARE_LEAST);
 	nodes_fini(&nodes);
 	return error;
 }

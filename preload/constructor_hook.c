@@ -11,7 +11,6 @@
 #include "base/syscall.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -37,29 +36,6 @@ static void say(void *context, const char *line)
 	DP_SYS3(SYS_write, 2, text, sizeof head + size);
 }
 
-static const struct dp_settings_listener listener = {say, NULL};
-
-static void read_config_file(struct dp_settings *settings, const char *path)
-{
-	static char bytes[16 * 1024];
-	const long fd = DP_SYS4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	size_t size = 0;
-	long got = 0;
-	while (fd >= 0 && size < sizeof bytes &&
-	        (got = DP_SYS3(SYS_read, fd, bytes + size, sizeof bytes - size)) > 0)
-		size += (size_t)got;
-	if (fd >= 0)
-		DP_SYS1(SYS_close, fd);
-	if (fd < 0 || got < 0) {
-		char line[600] = "DEEPPROF_CONFIG names ";
-		strncat(line, path, 400);
-		strcat(line, ", which cannot be read: name a readable file or unset it");
-		say(NULL, line);
-		return;
-	}
-	dp_settings_read_file(settings, bytes, size, &listener);
-}
-
 static const char *variable(const char *name)
 {
 	const size_t size = strlen(name);
@@ -68,6 +44,18 @@ static const char *variable(const char *name)
 			return *at + size + 1;
 	return NULL;
 }
+
+/* What is wrong with the settings is said by the first process that has them; by `deepprof run` for its own. */
+static void say_once(void *context, const char *line)
+{
+	static int is_first; /* 0: not asked yet */
+	if (!is_first)
+		is_first = variable("DEEPPROF_RUN_SOCKET") || dp_parent_is_host() ? -1 : 1;
+	if (is_first > 0)
+		say(context, line);
+}
+
+static const struct dp_settings_listener listener = {say_once, NULL};
 
 /* For the agent: what is not default, and where relative paths begin. */
 static void keep_for_agent(const struct dp_settings *settings)
@@ -160,11 +148,9 @@ __attribute__((constructor)) static void on_load(void)
 		return; /* a setuid program is nobody's to look into */
 	dp_real_init();
 	dp_settings_init(&settings);
-	const char *config = dp_settings_config_path(environ);
-	if (config)
-		read_config_file(&settings, config);
-	dp_settings_read_environment(&settings, environ, &listener);
-	if (!dp_settings_is_enabled(&settings))
+	dp_settings_load(&settings, environ, &listener);
+	dp_settings_keep_supported(&settings, &listener);
+	if (!dp_settings_is_enabled(&settings) || (!settings.children && dp_parent_is_host()))
 		return;
 	if (!dp_trial_is_survived()) {
 		say(NULL, "a seccomp filter forbids what profiling needs (timer_create, timer_settime, prctl, readlinkat ...); "
@@ -180,7 +166,7 @@ __attribute__((constructor)) static void on_load(void)
 	set_agent_paths();
 	keep_for_agent(&settings);
 	dp_threads_init();
-	dp_fork_init();
+	dp_fork_init(settings.children);
 	if (dp_host.use_thread && !dp_host.run_socket[0])
 		dp_host.use_thread = start_thread();
 	if (dp_sigprof_install(dp_on_tick) == 0) {

@@ -17,6 +17,8 @@ static inline bool dp_hooks_are_on(void)
 /* Hook. The module list and the code map as the loader has them now; errno is kept. */
 void dp_loader_refresh(void);
 void dp_threads_init(void); /* constructor */
-void dp_fork_init(void);    /* constructor */
+void dp_fork_init(bool follows_children); /* constructor */
+/* Constructor. Has the parent process this library mapped? False where its maps cannot be read. */
+bool dp_parent_is_host(void);
 
 #endif

@@ -20,9 +20,11 @@ check("the summary names the hottest function", b"mill_pack" in result.stderr, r
 stacks = collapsed(files[0])
 for name in ["mill_pack", "mill::count_words", "mill::rank_words", "mill_grep", "regexec", "std::__introsort_loop"]:
     check(f"{name} is in the profile", share(stacks, re.escape(name)) > 0)
-roots = sum(n for s, n in stacks.items() if s[0] in ("_start", "clone3", "clone", "__clone3"))
+# Without a symbol table (no libc6-dbg) clone3, which is local to libc, has no name.
+FIRST = re.compile(r"_start$|(__)?clone3?$|libc\.so\.6\+0x")
+roots = sum(n for s, n in stacks.items() if FIRST.match(s[0]))
 check("99 % of the stacks reach the thread's first frame", roots >= 0.99 * sum(stacks.values()),
-      {s[0]: n for s, n in stacks.items() if s[0] not in ("_start", "clone3")})
+      {s: n for s, n in stacks.items() if not FIRST.match(s[0])})
 under_main = [s for s in stacks if "mill_grep" in s]
 check("the plug-in is called by main", all("main" in s[:s.index("mill_grep")] for s in under_main) and under_main)
 page = open(files[1], encoding="utf-8").read()

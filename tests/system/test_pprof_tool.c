@@ -22,7 +22,7 @@ static char *output_of(const char *arguments, const char *file)
 {
 	char command[512], chunk[4096];
 	struct dp_buffer text = {0};
-	snprintf(command, sizeof command, "HOME=%s %s tool pprof %s %s/%s 2>&1", folder, go, arguments,
+	snprintf(command, sizeof command, "PPROF_TMPDIR=%s %s tool pprof %s %s/%s 2>&1", folder, go, arguments,
 		folder, file);
 	FILE *pipe = popen(command, "r");
 	assert_non_null(pipe);
@@ -150,11 +150,25 @@ static void what_pprof_writes_comes_back(void **state)
 	dp_profile_free(profile);
 }
 
+/* As the set-up script finds or brings it. */
+static const char *find_go(void)
+{
+	static char path[512];
+	char command[600];
+	snprintf(command, sizeof command, "%s/packaging/setup-go.sh --find 2>/dev/null", getenv("DEEPPROF_SOURCE"));
+	FILE *pipe = popen(command, "r");
+	if (!pipe)
+		return NULL;
+	const bool is_found = fgets(path, sizeof path, pipe) != NULL;
+	path[strcspn(path, "\n")] = 0;
+	return pclose(pipe) == 0 && is_found ? path : NULL;
+}
+
 int main(void)
 {
 	char remove[128];
-	go = access("/usr/local/go/bin/go", X_OK) == 0 ? "/usr/local/go/bin/go" : "go";
-	if (system(*go == '/' ? "true" : "command -v go >/dev/null") != 0) {
+	go = find_go();
+	if (!go) {
 		puts("skipped: there is no go, so no `go tool pprof`");
 		return SKIPPED;
 	}

@@ -267,8 +267,11 @@ static void own_itimer(void)
 	setitimer(ITIMER_PROF, &every, NULL);
 	burn(400);
 	setitimer(ITIMER_PROF, &never, NULL);
-	say("ticks are right: %d, code %d", count >= 30 && count <= 50, last_code);
-	if (count < 30 || count > 50)
+	/* 40, if the kernel did not count this timer by whole ticks of its own, of 4 ms, in which others ran, too.
+	 * A second source of ticks would make it 80. */
+	const bool is_right = count >= 26 && count <= 60;
+	say("ticks are right: %d, code %d", is_right, last_code);
+	if (!is_right)
 		say("ticks: %d", count);
 	show_mask("end");
 }

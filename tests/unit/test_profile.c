@@ -125,6 +125,45 @@ static void merging_adds_values_and_joins_times(void **state)
 	dp_profile_free(stranger);
 }
 
+static void a_merged_profile_says_of_itself_what_each_part_said(void **state)
+{
+	(void)state;
+	struct dp_profile *one = cpu_profile(0), *other = cpu_profile(0);
+	dp_profile_add_identity(one, "service_name", "shop");
+	dp_profile_add_identity(one, "team", "a");
+	dp_profile_add_identity(other, "service_name", "shopping");
+	dp_profile_add_identity(other, "team", "a");
+	dp_profile_add_identity(other, "zone", "b");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(dp_profile_merge(one, other), 0);
+	assert_int_equal(one->identity.count, 3);
+	assert_string_equal(one->identity.at[0].value, "shop, shopping");
+	assert_string_equal(one->identity.at[1].value, "a");
+	assert_string_equal(one->identity.at[2].value, "b");
+	dp_profile_free(one);
+	dp_profile_free(other);
+}
+
+static void a_tree_says_what_it_leaves_out(void **state)
+{
+	(void)state;
+	struct dp_buffer out = {0};
+	struct dp_profile *profile = cpu_profile(0);
+	char name[16];
+	add(profile, location(profile, "hot", 1), location(profile, "root", 1), "main", 700);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof name, "cold%u", i);
+		add(profile, location(profile, name, 1), location(profile, "root", 1), "main", 3);
+	}
+	assert_int_equal(dp_tree_encode(profile, NULL, &out), 0);
+	assert_int_equal(dp_buffer_format(&out, "%c", 0), 0);
+	assert_non_null(strstr((const char *)out.bytes, "70.0%   70.0%    hot\n"));
+	assert_non_null(strstr((const char *)out.bytes, "30.0%            (100 more)\n"));
+	assert_null(strstr((const char *)out.bytes, "cold"));
+	dp_buffer_fini(&out);
+	dp_profile_free(profile);
+}
+
 static void pprof_gives_back_what_it_was_given(void **state)
 {
 	(void)state;
@@ -193,6 +232,8 @@ int main(void)
 	        cmocka_unit_test(bad_utf8_becomes_a_replacement_character),
 	        cmocka_unit_test(a_full_profile_keeps_the_weight_in_the_overflow_sample),
 	        cmocka_unit_test(merging_adds_values_and_joins_times),
+	        cmocka_unit_test(a_merged_profile_says_of_itself_what_each_part_said),
+	        cmocka_unit_test(a_tree_says_what_it_leaves_out),
 	        cmocka_unit_test(pprof_gives_back_what_it_was_given),
 	        cmocka_unit_test(collapsed_counts_periods_and_names_the_nameless_by_object),
 	        cmocka_unit_test(output_patterns_are_filled_in),

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What can be set but is not built yet: said once and taken out, so that nothing is promised that is not done. */
+#include "base/settings.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum { LINE_BYTES = 400 };
+
+static int key_number(const char *name)
+{
+	int i = 0;
+	while (strcmp(dp_settings_key_table()[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+/* "server otlp+http://HOST: …" */
+static void say(const struct dp_settings_listener *listener, const char *key, const char *value, size_t value_size,
+	const char *what)
+{
+	char line[LINE_BYTES];
+	char *at = stpcpy(line, key);
+	if (!listener || !listener->say)
+		return;
+	if (value_size) {
+		const size_t room = sizeof line - strlen(key) - strlen(what) - 4;
+		value_size = value_size < room ? value_size : room;
+		*at++ = ' ';
+		at = mempcpy(at, value, value_size);
+	}
+	at = stpcpy(at, ": ");
+	stpcpy(at, what);
+	listener->say(listener->context, line);
+}
+
+/* ---- keys ---- */
+
+static void say_keys(const struct dp_settings *settings, const struct dp_settings_listener *listener)
+{
+	static const char *const later[] = {"spool", "budget", "alloc_interval", "lock_threshold"};
+	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+		if (settings->source[key_number(later[i])] > DP_FROM_ALIAS)
+			say(listener, later[i], "", 0, "has no effect in this version");
+}
+
+/* ---- profiles ---- */
+
+static void keep_profiles(struct dp_settings *settings, const struct dp_settings_listener *listener)
+{
+	if (!(settings->profiles & ~(uint32_t)DP_PROFILES_CPU))
+		return;
+	settings->profiles &= DP_PROFILES_CPU;
+	if (settings->profiles)
+		say(listener, "profiles", "", 0, "this version has cpu alone; the others are left out");
+	else
+		say(listener, "profiles", "", 0, "this version has cpu alone; nothing is profiled");
+}
+
+/* ---- servers ---- */
+
+static bool is_supported(const char *url)
+{
+	return strncmp(url, "otlp+", 5) != 0 && strncmp(url, "datadog+", 8) != 0;
+}
+
+/* Up to "://" or, behind it, the host's name: no USER:PASSWORD@, no path that may hold a token. */
+static size_t shown_size(const char *url, size_t size)
+{
+	const char *slashes = memchr(url, '/', size);
+	const size_t host = slashes ? (size_t)(slashes - url) + 2 : size;
+	if (host >= size || memchr(url, '@', size))
+		return host < size ? host : size;
+	const char *path = memchr(url + host, '/', size - host);
+	return path ? (size_t)(path - url) : size;
+}
+
+static void keep_servers(struct dp_settings *settings, const struct dp_settings_listener *listener)
+{
+	const int key = key_number("server");
+	char *to = settings->server;
+	bool has_dropped = false;
+	for (const char *url = settings->server; *url;) {
+		const size_t size = strcspn(url, " ");
+		const char *next = url + size + (url[size] == ' ');
+		if (is_supported(url)) {
+			if (to != settings->server)
+				*to++ = ' ';
+			memmove(to, url, size);
+			to += size;
+		} else {
+			say(listener, "server", url, shown_size(url, size),
+				"this version pushes to Pyroscope (http://HOST:4040) and Parca "
+				"(parca+http://HOST:7070) alone");
+			has_dropped = true;
+		}
+		url = next;
+	}
+	*to = 0;
+	/* Who named only servers that we cannot reach does not want files instead. Another profiler's variable is
+	 * not such a wish. */
+	if (has_dropped && !*settings->server && !*settings->output && settings->source[key] > DP_FROM_ALIAS)
+		settings->refused |= 1u << key;
+}
+
+/* ---- output ---- */
+
+static void keep_output(struct dp_settings *settings, const struct dp_settings_listener *listener)
+{
+	const size_t size = strlen(settings->output);
+	if (size < 5 || strcmp(settings->output + size - 5, ".otlp") != 0)
+		return;
+	say(listener, "output", settings->output, size,
+		"this version writes .pb.gz, .collapsed, .html and .speedscope.json alone");
+	settings->output[0] = 0;
+	if (!*settings->server)
+		settings->refused |= 1u << key_number("output");
+}
+
+void dp_settings_keep_supported(struct dp_settings *settings, const struct dp_settings_listener *listener)
+{
+	say_keys(settings, listener);
+	keep_profiles(settings, listener);
+	keep_servers(settings, listener);
+	keep_output(settings, listener);
+}
