@@ -114,7 +114,7 @@ def earlier_filters():
     if os.uname().machine != "x86_64":
         return skip("1.5 an earlier filter", "numbers of x86-64")
     guest = Guest()
-    program = [HOST, "burns", "300"]
+    program = [HOST, "burns", "150"]
     env = guest.environment()
     env["RULE_PRELOAD"] = env.pop("LD_PRELOAD")
     for action in ("kill", "trap", "1", "38"):

@@ -263,7 +263,8 @@ def death():
 def exchange():
     from agent_rules_support import seals
     token = "tiger-lily-4711"
-    guest = Guest(server="http://127.0.0.1:9", auth="bearer:" + token, output=None)
+    # verify=1: each sample carries a copy of the stack.
+    guest = Guest(server="http://127.0.0.1:9", auth="bearer:" + token, verify=1, output=None)
     del guest.settings["output"]
     host = guest.start([HOST, "lives"])
     agent = guest.wait_agent()[0]
