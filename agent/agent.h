@@ -31,9 +31,10 @@ struct dp_agent_table {
 	uint32_t size;
 	uint64_t origin;
 };
-struct dp_waiting_table { /* for one process: an association that it does not know yet */
+struct dp_waiting_table { /* for one process: which table a module of it has */
 	uint32_t module, table;
 	uint64_t origin;
+	bool is_first; /* of this table: its descriptor goes with it */
 };
 
 /* ---- one profiled process ---- */
@@ -44,6 +45,7 @@ struct dp_process {
 	struct dp_process *next;
 	int32_t pid;
 	int pidfd; /* -1: not to be had, its end is seen otherwise */
+	_Atomic uint64_t slices_ms; /* when its samples last needed copies of the stack. Hands write, ears read */
 	uint64_t identity, period_ns, start_ns, image_start_ns;
 	struct dp_settings *settings; /* constant once made */
 	char name[64];
@@ -58,7 +60,10 @@ struct dp_process {
 	uint32_t ready_told; /* last value put into tables_ready */
 	uint32_t arm_told;
 	uint64_t next_sweep_ms;
-	uint8_t sent[DP_TABLE_MAX / 8]; /* tables whose descriptor it has */
+	uint64_t cpu_ns;       /* its CPU clock before the rings were last emptied; 0: not to be read */
+	uint32_t bare_tids[16]; /* threads without a timer that the last sweep found */
+	bool has_bare_threads;  /* two sweeps in a row found one */
+	uint32_t tables_answered; /* entries of waiting in answers so far; what arrived, the next question says */
 
 	/* Both, under lock. */
 	pthread_mutex_t lock;
@@ -67,6 +72,7 @@ struct dp_process {
 
 	/* Hands. */
 	struct dp_work *work;
+	uint8_t offered[DP_TABLE_MAX / 8]; /* tables that are in waiting */
 };
 
 enum dp_job_kind {
@@ -85,9 +91,11 @@ struct dp_job {
 	enum dp_job_kind kind;
 	struct dp_process *process;
 	int socket; /* -1: none */
-	uint64_t losses[DP_DROP_COUNT][2]; /* RECORDS: count and ns so far, as the region says */
-	uint64_t end_cpu_ns;               /* END: 0 when not known */
-	bool is_void;                      /* END: the host has counted all of it as lost */
+	/* RECORDS, WINDOW, END. */
+	uint64_t losses[DP_DROP_COUNT][2]; /* count and ns so far, as the region says */
+	uint64_t cpu_ns;                   /* as in struct dp_process */
+	bool has_bare_threads;
+	bool is_void; /* END: the host has counted all of it as lost */
 	size_t size;
 	uint8_t bytes[];
 };

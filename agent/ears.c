@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,9 +24,10 @@
 
 enum {
 	DRAIN_MS = 50,
-	FIRST_DRAIN_MS = 5,    /* while a host is young: its first samples carry whole stacks */
+	SOON_DRAIN_MS = 5, /* while samples carry copies of their stacks: a young host's, a verified one's, unknown code's */
 	YOUNG_MS = 300,
 	SWEEP_MS = 1000,
+	LAST_MS = 50,      /* for the first message of who knocked while we were leaving */
 	DELIVER_MS = 5000, /* to deliver what is left when the last host is gone */
 	BACKLOG_MOST = 32 * 1024 * 1024,
 	PROCESSES_MOST = 4096,
@@ -35,6 +37,8 @@ static struct dp_process *processes;
 static unsigned process_count;
 static int epoll_fd = -1, listen_fd = -1;
 static bool had_host, had_long_host;
+static uint32_t agent_number; /* ours, in answers with tables */
+static bool is_thread;        /* the host's CPU clock counts us too */
 static volatile sig_atomic_t is_asked_to_leave, is_sent_away;
 
 static uint64_t now_ms(void)
@@ -51,14 +55,19 @@ static void on_term(int signo)
 	is_asked_to_leave = 1;
 }
 
-static uint64_t host_cpu_ns(const struct dp_process *process)
-{
-	struct timespec now = {0};
-	clock_gettime((clockid_t)(~(uint32_t)process->pid << 3 | 2), &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* ---- draining ---- */
+
+/* The CPU clock of any process may be read, also of one that has ended and was not waited for yet (kernel:
+ * include/linux/posix-timers.h, CPUCLOCK_SCHED). */
+static void read_cpu_clock(struct dp_process *process)
+{
+	struct timespec now;
+	if (clock_gettime((clockid_t)((~(uint32_t)process->pid << 3) | 2), &now) != 0)
+		return;
+	const uint64_t ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (ns > process->cpu_ns) /* less would be another's, who has its number now */
+		process->cpu_ns = ns;
+}
 
 static void give(enum dp_job_kind kind, struct dp_process *process)
 {
@@ -67,8 +76,12 @@ static void give(enum dp_job_kind kind, struct dp_process *process)
 		dp_hands_give(job);
 }
 
-static struct dp_job *with_losses(struct dp_job *job, const struct dp_region *region)
+static struct dp_job *with_account(struct dp_job *job)
 {
+	const struct dp_process *process = job->process;
+	const struct dp_region *region = process->region;
+	job->cpu_ns = process->cpu_ns;
+	job->has_bare_threads = process->has_bare_threads;
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		job->losses[i][0] = dp_load_relaxed(&region->losses[i].count);
 		job->losses[i][1] = dp_load_relaxed(&region->losses[i].weight_ns);
@@ -108,6 +121,7 @@ static void drain(struct dp_process *process)
 	if (lanes > DP_LANE_MAX)
 		lanes = DP_LANE_MAX;
 	dp_store_relaxed(&region->heartbeat, dp_load_relaxed(&region->heartbeat) + 1);
+	read_cpu_clock(process);
 	const bool is_full = dp_hands_backlog() > BACKLOG_MOST;
 	for (uint32_t i = 0; i < lanes; i++) {
 		struct dp_ring_view view;
@@ -130,7 +144,7 @@ static void drain(struct dp_process *process)
 	}
 	drain_module_log(process);
 	if (job)
-		dp_hands_give(with_losses(job, region));
+		dp_hands_give(with_account(job));
 }
 
 /* ---- hosts ---- */
@@ -277,13 +291,14 @@ static void end_process(struct dp_process *process)
 	const bool is_void = dp_load_acquire(&process->region->is_given_up);
 	if (!is_void)
 		drain(process);
-	dp_store_release(&process->region->safe_cpu_ns, host_cpu_ns(process));
-	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
 	struct dp_job *job = dp_job_new(DP_JOB_END, process, 0);
+	if (process->region->end_cpu_ns > process->cpu_ns)
+		process->cpu_ns = process->region->end_cpu_ns;
+	dp_store_relaxed(&process->region->safe_cpu_ns, process->cpu_ns);
+	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
 	if (job) {
-		job->end_cpu_ns = dp_load_relaxed(&process->region->end_cpu_ns);
 		job->is_void = is_void;
-		with_losses(job, process->region);
+		with_account(job);
 	}
 	for (unsigned i = 0; i < DP_PIECE_MAX; i++)
 		if (process->pieces[i])
@@ -300,16 +315,19 @@ static void end_process(struct dp_process *process)
 
 /* ---- messages ---- */
 
+/* The host says how far it has come: an answer that never reached it (it waits 2 ms, then goes on with its work) is
+ * given again. */
 static void answer_tables(int socket, const struct dp_message *message)
 {
 	struct dp_process *process = find_process(message->identity);
-	struct dp_tables_answer answer = {0};
+	struct dp_tables_answer answer = {.agent = agent_number};
 	int fds[DP_TABLES_PER_ANSWER];
 	unsigned fd_count = 0;
 	if (process) {
 		pthread_mutex_lock(&process->lock);
-		while (process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
-			const struct dp_waiting_table waiting = process->waiting[--process->waiting_count];
+		uint32_t at = message->argument;
+		while (at < process->waiting_count && answer.count < DP_TABLES_PER_ANSWER) {
+			const struct dp_waiting_table waiting = process->waiting[at++];
 			struct dp_table_entry *entry = &answer.entries[answer.count++];
 			struct dp_agent_table table;
 			*entry = (struct dp_table_entry){.module = waiting.module,
@@ -319,14 +337,14 @@ static void answer_tables(int socket, const struct dp_message *message)
 			if (waiting.table == DP_TABLE_NONE || !dp_tables_get(waiting.table, &table))
 				continue;
 			entry->size = table.size;
-			const uint8_t bit = (uint8_t)(1u << waiting.table % 8);
-			if (!(process->sent[waiting.table / 8] & bit)) {
-				process->sent[waiting.table / 8] |= bit;
+			if (waiting.is_first) {
 				entry->descriptor = fd_count;
 				fds[fd_count++] = table.fd;
 			}
 		}
-		answer.more = process->waiting_count > 0;
+		answer.more = at < process->waiting_count;
+		if (at <= process->waiting_count && at > process->tables_answered)
+			process->tables_answered = at;
 		pthread_mutex_unlock(&process->lock);
 		answer.ready = dp_load_relaxed(&process->region->tables_ready);
 	}
@@ -442,12 +460,14 @@ static bool receive(int socket)
 	return got > 0;
 }
 
-static void accept_all(void)
+/* A host connects, then makes the region that its first message brings: up to patience_ms later, where we wait for it
+ * at all. Returns how many have knocked. */
+static unsigned accept_all(int patience_ms)
 {
-	for (;;) {
+	for (unsigned count = 0;; count++) {
 		const int socket = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (socket < 0)
-			return;
+			return count;
 		struct ucred peer;
 		socklen_t length = sizeof peer;
 		if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 ||
@@ -455,7 +475,9 @@ static void accept_all(void)
 			close(socket);
 			continue;
 		}
-		/* Mostly the message is already there. */
+		struct pollfd message = {socket, POLLIN, 0};
+		if (patience_ms)
+			poll(&message, 1, patience_ms);
 		if (receive(socket))
 			watch(socket, (void *)((uintptr_t)socket << 1 | 1));
 		else
@@ -474,6 +496,12 @@ static void sweep(struct dp_process *process, uint64_t now)
 	const unsigned count = dp_tasks_without_timer(process->pid, process->region, wanted, 16);
 	if (!count)
 		return;
+	/* Twice in a row: not one that was just beginning. */
+	for (unsigned i = 0; i < count && !is_thread; i++)
+		for (unsigned j = 0; j < 16; j++)
+			process->has_bare_threads |= wanted[i] == process->bare_tids[j];
+	memset(process->bare_tids, 0, sizeof process->bare_tids);
+	memcpy(process->bare_tids, wanted, count * sizeof wanted[0]);
 	for (unsigned i = 0; i < 16; i++)
 		dp_store_relaxed(&process->region->arm_tids[i], i < count ? wanted[i] : 0);
 	dp_store_release(&process->region->arm_request, ++process->arm_told);
@@ -493,16 +521,18 @@ static void tend(struct dp_process *process, uint64_t now)
 	}
 	drain(process);
 	pthread_mutex_lock(&process->lock);
-	const uint32_t waiting = process->waiting_count;
+	const bool is_waiting = process->waiting_count > process->tables_answered;
 	pthread_mutex_unlock(&process->lock);
-	if (waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
+	if (is_waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
 		dp_store_release(&process->region->tables_ready, ++process->ready_told);
 	sweep(process, now);
 	if (now >= process->window_end_ms) {
 		process->window_end_ms = now + process->settings->window_ns / 1000000;
-		give(DP_JOB_WINDOW, process);
+		struct dp_job *job = dp_job_new(DP_JOB_WINDOW, process, 0);
+		if (job)
+			dp_hands_give(with_account(job));
 		if (is_delivered_by_window(process->settings))
-			dp_store_release(&process->region->safe_cpu_ns, host_cpu_ns(process));
+			dp_store_release(&process->region->safe_cpu_ns, process->cpu_ns);
 	}
 	if (process->pidfd < 0 && kill(process->pid, 0) != 0 && errno == ESRCH)
 		process->has_ended = true;
@@ -510,17 +540,20 @@ static void tend(struct dp_process *process, uint64_t now)
 
 static int pause_ms(uint64_t now)
 {
-	int pause = DRAIN_MS;
 	for (struct dp_process *process = processes; process; process = process->next)
-		if (now - process->greeted_ms < YOUNG_MS)
-			pause = FIRST_DRAIN_MS;
-	return pause;
+		if (now - process->greeted_ms < YOUNG_MS || process->settings->verify ||
+		        now - dp_load_relaxed(&process->slices_ms) < YOUNG_MS)
+			return SOON_DRAIN_MS;
+	return DRAIN_MS;
 }
 
 int dp_ears_run(const struct dp_agent_options *options)
 {
+	is_thread = options->is_thread;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	listen_fd = dp_door_open(options);
+	if (getrandom(&agent_number, sizeof agent_number, GRND_NONBLOCK) < 0)
+		agent_number = (uint32_t)getpid();
 	if (listen_fd < 0)
 		return listen_fd;
 	struct sigaction leave = {.sa_handler = on_term};
@@ -542,7 +575,9 @@ int dp_ears_run(const struct dp_agent_options *options)
 		for (int i = 0; i < count; i++) {
 			const uintptr_t what = (uintptr_t)events[i].data.ptr;
 			if (!what) {
-				accept_all();
+				/* Who has just knocked will greet: no time to leave. */
+				if (accept_all(0))
+					lonely_since = now_ms();
 			} else if (what & 1) {
 				const int socket = (int)(what >> 1);
 				if (!receive(socket))
@@ -582,7 +617,7 @@ int dp_ears_run(const struct dp_agent_options *options)
 	}
 	/* Nobody new; whoever already knocked is still heard. */
 	shutdown(listen_fd, SHUT_RD);
-	accept_all();
+	accept_all(LAST_MS);
 	for (struct dp_process *process = processes; process; process = process->next)
 		tend(process, now_ms());
 	while (processes)

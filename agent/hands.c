@@ -74,8 +74,9 @@ static void close_window(struct dp_process *process)
 
 static void end(struct dp_process *process, const struct dp_job *job)
 {
-	memcpy(process->work->losses, job->losses, sizeof process->work->losses);
 	if (!job->is_void) {
+		dp_work_take_account(process, job);
+		process->work->is_over = true;
 		close_window(process);
 		dp_deliver_end(process);
 	}
@@ -113,8 +114,10 @@ static bool do_job(struct dp_job *job)
 			take_records(process, job);
 		break;
 	case DP_JOB_WINDOW:
-		if (process->work)
+		if (process->work) {
+			dp_work_take_account(process, job);
 			close_window(process);
+		}
 		break;
 	case DP_JOB_END:
 		if (process->work)

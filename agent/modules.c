@@ -124,10 +124,50 @@ static bool is_known(const struct dp_modules *modules, uint64_t start, uint64_t 
 	for (uint32_t i = 0; i < modules->count; i++) {
 		const struct dp_agent_module *module = modules->at[i];
 		if (!module->died && start >= module->finish.start && start < module->finish.end &&
-		        end <= ((module->finish.end + 4095) & ~UINT64_C(4095)))
+		        (end - 1) / 4096 <= (module->finish.end - 1) / 4096)
 			return true;
 	}
 	return false;
+}
+
+/* One line: "start-end perm offset dev inode path". False: no memory for more. */
+static bool take_map(struct dp_modules *modules, int32_t pid, char *line, bool *has_added)
+{
+	unsigned long long start, end, offset;
+	char permissions[5];
+	int at = 0;
+	if (sscanf(line, "%llx-%llx %4s %llx %*s %*s %n", &start, &end, permissions, &offset, &at) < 4 || !at)
+		return true;
+	if (start >= end || strlen(permissions) < 3 || permissions[2] != 'x' || is_known(modules, start, end))
+		return true;
+	char *name = line + at;
+	name[strcspn(name, "\n")] = 0;
+	char *deleted = strstr(name, " (deleted)");
+	if (deleted)
+		*deleted = 0;
+	struct dp_agent_module *module = add(modules);
+	if (!module)
+		return false;
+	module->number = UINT32_MAX;
+	module->origin = DP_MODULE_MAPPED;
+	module->finish.start = start;
+	module->finish.end = end;
+	module->path = strdup(*name == '/' || !strcmp(name, "[vdso]") ? name : "");
+	if (!module->path) {
+		modules->count--;
+		free(module);
+		return false;
+	}
+	if (*module->path) {
+		uint64_t address = 0;
+		struct dp_shared_object *shared = dp_modules_open(module, pid);
+		if (shared && shared->object && dp_object_address_of_offset(shared->object, offset, &address))
+			module->finish.bias = start - address;
+		else
+			module->finish.bias = start - offset;
+	}
+	*has_added = true;
+	return true;
 }
 
 static bool is_relative(const struct dp_agent_module *module)
@@ -173,59 +213,30 @@ void dp_modules_make_absolute(struct dp_modules *modules, uint32_t first_new, in
 	}
 }
 
-bool dp_modules_read_maps(struct dp_modules *modules, int32_t pid, uint64_t now_ms)
+bool dp_modules_take_maps(struct dp_modules *modules, int32_t pid, FILE *maps)
 {
-	char path[64];
 	char *line = NULL;
 	size_t capacity = 0;
 	bool has_added = false;
+	while (getline(&line, &capacity, maps) > 0 && take_map(modules, pid, line, &has_added))
+		;
+	free(line);
+	modules->last = NULL;
+	return has_added;
+}
 
+bool dp_modules_read_maps(struct dp_modules *modules, int32_t pid, uint64_t now_ms)
+{
+	char path[64];
 	if (modules->maps_read_ms && now_ms - modules->maps_read_ms < MAPS_EVERY_MS)
 		return false;
 	modules->maps_read_ms = now_ms ? now_ms : 1;
 	snprintf(path, sizeof path, "/proc/%d/maps", pid);
 	FILE *maps = fopen(path, "re");
-	while (maps && getline(&line, &capacity, maps) > 0) {
-		unsigned long long start, end, offset;
-		char permissions[5];
-		int at = 0;
-		if (sscanf(line, "%llx-%llx %4s %llx %*s %*s %n", &start, &end, permissions, &offset, &at) < 4 || !at)
-			continue;
-		if (permissions[2] != 'x' || is_known(modules, start, end))
-			continue;
-		char *name = line + at;
-		name[strcspn(name, "\n")] = 0;
-		char *deleted = strstr(name, " (deleted)");
-		if (deleted)
-			*deleted = 0;
-		struct dp_agent_module *module = add(modules);
-		if (!module)
-			break;
-		module->number = UINT32_MAX;
-		module->origin = DP_MODULE_MAPPED;
-		module->finish.start = start;
-		module->finish.end = end;
-		module->path = strdup(*name == '/' || !strcmp(name, "[vdso]") ? name : "");
-		if (!module->path) {
-			modules->count--;
-			free(module);
-			break;
-		}
-		if (*module->path) {
-			uint64_t address = 0;
-			struct dp_shared_object *shared = dp_modules_open(module, pid);
-			if (shared && shared->object &&
-			        dp_object_address_of_offset(shared->object, offset, &address))
-				module->finish.bias = start - address;
-			else
-				module->finish.bias = start - offset;
-		}
-		has_added = true;
-	}
-	free(line);
-	if (maps)
-		fclose(maps);
-	modules->last = NULL;
+	if (!maps)
+		return false;
+	const bool has_added = dp_modules_take_maps(modules, pid, maps);
+	fclose(maps);
 	return has_added;
 }
 

@@ -6,6 +6,8 @@
 #include "agent/objects.h"
 #include "unwind/compile.h"
 
+#include <stdio.h>
+
 enum dp_module_origin {
 	DP_MODULE_TOLD,   /* by the host's own list */
 	DP_MODULE_MAPPED, /* seen in /proc/PID/maps: dlopen'ed behind our back, or code of a JIT */
@@ -40,6 +42,8 @@ struct dp_agent_module *dp_modules_find(struct dp_modules *modules, uint64_t add
 /* Reads /proc/PID/maps for what the list does not know, at most a few times a second; true when something was
  * added. */
 bool dp_modules_read_maps(struct dp_modules *modules, int32_t pid, uint64_t now_ms);
+/* What it read: text as /proc/PID/maps has it. */
+bool dp_modules_take_maps(struct dp_modules *modules, int32_t pid, FILE *maps);
 /* Opens the object behind a module, once; NULL for anonymous code. */
 struct dp_shared_object *dp_modules_open(struct dp_agent_module *module, int32_t pid);
 void dp_modules_fini(struct dp_modules *modules);

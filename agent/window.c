@@ -4,6 +4,8 @@
 #include "agent/work.h"
 
 #include "base/frame.h"
+#include "export/frames.h"
+#include "unwind/function_start.h"
 #include "unwind/unwind.h"
 
 #include <errno.h>
@@ -122,6 +124,20 @@ static int add_mapping(struct dp_process *process, struct dp_profile *profile, s
 	return dp_profile_mapping(profile, &mapping);
 }
 
+/* A function without a name is called by where it starts, so that its samples stay together. */
+static uint32_t name_by_place(
+        struct dp_profile *profile, const struct dp_agent_module *module, uint64_t address, struct dp_line *line)
+{
+	char name[300];
+	uint64_t start;
+	if (!module->finish.elf || !dp_function_start(module->finish.elf, module->finish.elf_size, address, &start))
+		return 0;
+	if (dp_frame_place(module->path, start, name, sizeof name) >= (int)sizeof name)
+		return 0;
+	const struct dp_symbol symbol = {.name = name, .system_name = "", .file = ""};
+	return add_lines(profile, &symbol, 1, line) == 1;
+}
+
 static int module_location(struct dp_process *process, struct dp_profile *profile, struct dp_agent_module *module,
         uint64_t address, uint64_t look)
 {
@@ -146,6 +162,8 @@ static int module_location(struct dp_process *process, struct dp_profile *profil
 		location.line_count = (uint32_t)added;
 	} else {
 		process->work->own_losses[DP_DROP_NO_SYMBOL].count++;
+		location.line_count = name_by_place(profile, module, look - module->finish.bias, lines);
+		location.lines = lines;
 	}
 	return dp_profile_location(profile, &location);
 }
@@ -287,7 +305,7 @@ struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
 	struct cache cache = {0};
 	bool has_loss = false;
 	for (int i = 0; i < DP_DROP_COUNT; i++)
-		has_loss |= work->losses[i][1] != work->losses_told[i][1];
+		has_loss |= work->losses[i][1] != work->losses_told[i][1] || work->own_losses[i].weight_ns;
 	if (!work->stacks.count && !work->stacks.overflow_count && !has_loss)
 		return NULL;
 	struct dp_profile *profile = dp_profile_new(DP_PROFILE_CPU, PROFILE_BYTES);

@@ -4,13 +4,19 @@
 
 #include "agent/tasks.h"
 #include "base/log.h"
+#include "export/frames.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { WINDOW_BYTES = 8 * 1024 * 1024, TASKS_MOST = 20000 };
+/* CPU time that the process's clock shows and late ticks will still tell: the kernel's tick misses threads that it never
+ * finds running, on a busy machine for long. */
+#define ON_ITS_WAY_NS UINT64_C(200000000)
+
+enum { WINDOW_BYTES = 8 * 1024 * 1024, HELD_BYTES = 8 * 1024 * 1024, TASKS_MOST = 20000 };
 
 static int64_t realtime_ns(void)
 {
@@ -73,8 +79,16 @@ static void offer_table(struct dp_process *process, struct dp_agent_module *modu
 			process->waiting_capacity = capacity;
 		}
 	}
-	if (process->waiting_count < process->waiting_capacity)
-		process->waiting[process->waiting_count++] = (struct dp_waiting_table){module->number, table, origin};
+	if (process->waiting_count < process->waiting_capacity) {
+		bool is_first = false;
+		if (table < DP_TABLE_MAX) {
+			const uint8_t bit = (uint8_t)(1u << table % 8);
+			is_first = !(process->offered[table / 8] & bit);
+			process->offered[table / 8] |= bit;
+		}
+		process->waiting[process->waiting_count++] =
+		        (struct dp_waiting_table){module->number, table, origin, is_first};
+	}
 	pthread_mutex_unlock(&process->lock);
 }
 
@@ -85,6 +99,8 @@ void dp_work_take_modules(struct dp_process *process, const struct dp_job *job)
 	const uint32_t before = work->modules.count;
 	dp_modules_take_log(&work->modules, job->bytes, job->size, &bad);
 	work->own_losses[DP_DROP_BAD_RECORD].count += bad;
+	if (!*process->name && work->modules.count) /* it had ended before anyone could ask */
+		snprintf(process->name, sizeof process->name, "%s", dp_base_name(work->modules.at[0]->path));
 	dp_modules_make_absolute(&work->modules, before, process->pid, process->cwd);
 	for (uint32_t i = before; i < work->modules.count; i++)
 		offer_table(process, work->modules.at[i]);
@@ -93,6 +109,7 @@ void dp_work_take_modules(struct dp_process *process, const struct dp_job *job)
 	struct dp_job *held = work->held;
 	work->held = NULL;
 	work->held_end = &work->held;
+	work->held_bytes = 0;
 	while (held) {
 		struct dp_job *next = held->next;
 		dp_work_take_records(process, held);
@@ -260,6 +277,7 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	} else if (record->slice_size && record->flags & DP_RECORD_SLICE) {
 		static struct dp_frame finished[DP_FRAME_MAX];
 		enum dp_stop finished_stop = DP_STOP_END;
+		dp_store_relaxed(&process->slices_ms, monotonic_ms());
 		const int more = finish(process, parts, finished, &finished_stop);
 		if (more >= count || finished_stop == DP_STOP_END) {
 			memcpy(frames, finished, (size_t)more * sizeof frames[0]);
@@ -277,11 +295,13 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	        record->weight_ns, record->weight_ns / process->period_ns);
 }
 
+/* False: no memory, or a host that tells no modules and never will: its records go without names. */
 static bool hold(struct dp_work *work, const struct dp_job *job)
 {
-	struct dp_job *copy = malloc(sizeof *copy + job->size);
+	struct dp_job *copy = work->held_bytes + job->size <= HELD_BYTES ? malloc(sizeof *copy + job->size) : NULL;
 	if (!copy)
 		return false;
+	work->held_bytes += job->size;
 	memcpy(copy, job, sizeof *copy + job->size);
 	copy->next = NULL;
 	*work->held_end = copy;
@@ -289,10 +309,18 @@ static bool hold(struct dp_work *work, const struct dp_job *job)
 	return true;
 }
 
-void dp_work_take_records(struct dp_process *process, const struct dp_job *job)
+void dp_work_take_account(struct dp_process *process, const struct dp_job *job)
 {
 	struct dp_work *work = process->work;
 	memcpy(work->losses, job->losses, sizeof work->losses);
+	work->cpu_ns = job->cpu_ns;
+	work->has_bare_threads = job->has_bare_threads;
+}
+
+void dp_work_take_records(struct dp_process *process, const struct dp_job *job)
+{
+	struct dp_work *work = process->work;
+	dp_work_take_account(process, job);
 	if (!work->modules.count && hold(work, job))
 		return; /* the module log is on its way */
 	size_t at = 0;
@@ -309,10 +337,33 @@ void dp_work_take_records(struct dp_process *process, const struct dp_job *job)
 
 /* ---- the window ---- */
 
+/* Where the kernel refused a timer, or threads were there before they got one: what the process used and neither
+ * samples nor losses tell. Only where that is known to be so: else the difference is how sampling differs from the
+ * truth, which is nobody's loss. */
+static void count_missing(struct dp_process *process)
+{
+	struct dp_work *work = process->work;
+	uint64_t told_ns = work->weight_ns + work->missing_told_ns;
+	if ((!work->has_bare_threads && !work->losses[DP_DROP_TIMER_MISSING][0]) || work->held)
+		return;
+	for (int i = 0; i < DP_DROP_COUNT; i++)
+		told_ns += work->losses[i][1];
+	const uint64_t used_ns = work->cpu_ns > process->image_start_ns ? work->cpu_ns - process->image_start_ns : 0;
+	if (!work->is_over)
+		told_ns += ON_ITS_WAY_NS;
+	if (used_ns <= told_ns)
+		return;
+	if (!work->losses[DP_DROP_TIMER_MISSING][0])
+		work->own_losses[DP_DROP_TIMER_MISSING].count++;
+	work->own_losses[DP_DROP_TIMER_MISSING].weight_ns += used_ns - told_ns;
+	work->missing_told_ns += used_ns - told_ns;
+}
+
 struct dp_profile *dp_work_close_window(struct dp_process *process)
 {
 	struct dp_work *work = process->work;
 	const int64_t now = realtime_ns();
+	count_missing(process);
 	struct dp_profile *profile = dp_window_profile(process, now);
 	dp_stacks_fini(&work->stacks);
 	dp_stacks_init(&work->stacks, WINDOW_BYTES);

@@ -25,10 +25,14 @@ struct dp_work {
 	uint64_t losses_told[DP_DROP_COUNT][2]; /* in profiles already made */
 	struct dp_loss own_losses[DP_DROP_COUNT]; /* ours, of this window */
 	uint64_t verified, mismatched, short_copies; /* of this window */
-	uint64_t samples, weight_ns, cpu_ns;     /* of the whole life */
+	uint64_t samples, weight_ns;             /* of the whole life */
+	uint64_t cpu_ns, missing_told_ns;        /* its CPU clock; what of it was said to be timer_missing */
+	bool has_bare_threads;
+	bool is_over; /* nothing is on its way any more */
 	struct dp_task *tasks;
 	uint32_t task_count, task_capacity;
 	struct dp_job *held, **held_end; /* records that came before the modules they speak of */
+	size_t held_bytes;
 	struct dp_profile *total;        /* all windows, for files */
 };
 
@@ -37,6 +41,8 @@ void dp_work_fini(struct dp_process *process);
 /* Bytes of the module log: opens objects, offers tables to the host. */
 void dp_work_take_modules(struct dp_process *process, const struct dp_job *job);
 void dp_work_take_records(struct dp_process *process, const struct dp_job *job);
+/* What the host counted, and the kernel of it, at the time of the job. */
+void dp_work_take_account(struct dp_process *process, const struct dp_job *job);
 /* The current window, symbolised. window.c */
 struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns);
 

@@ -56,7 +56,7 @@ struct dp_region {
 	uint64_t identity;      /* differs between any two regions of a machine, with high probability */
 	uint64_t start_ns;      /* CLOCK_REALTIME when the host's constructor ran */
 	uint64_t period_ns;
-	uint64_t image_start_ns; /* CLOCK_PROCESS_CPUTIME_ID when the constructor ran: CPU time before us */
+	uint64_t image_start_ns; /* CLOCK_PROCESS_CPUTIME_ID when this account began: what was used before is not in it */
 	uint32_t settings_size, reserved;
 
 	/* Host, any time. */
@@ -151,7 +151,7 @@ enum dp_message_kind {
 struct dp_message {
 	uint32_t kind, version;
 	int32_t pid;
-	uint32_t argument; /* PIECE: its number */
+	uint32_t argument; /* PIECE: its number; TABLES: entries of earlier answers that have arrived */
 	uint64_t identity; /* the region's */
 };
 
@@ -162,7 +162,7 @@ struct dp_table_entry {
 	uint32_t module;      /* the host's number */
 	uint32_t table;       /* the agent's number, the same for the same build-id; or DP_TABLE_NONE */
 	uint64_t origin;      /* ELF virtual address of the table's offset 0 */
-	uint32_t descriptor;  /* which of the descriptors holds it; UINT32_MAX: sent before */
+	uint32_t descriptor;  /* which of the descriptors holds it; UINT32_MAX: with an earlier entry */
 	uint32_t size;        /* of the table, bytes */
 };
 
@@ -170,7 +170,7 @@ struct dp_tables_answer {
 	uint32_t count;
 	uint32_t more; /* ask again */
 	uint32_t ready; /* value of tables_ready that this answer satisfies */
-	uint32_t reserved;
+	uint32_t agent; /* differs between two agents: table numbers mean something to one alone */
 	struct dp_table_entry entries[DP_TABLES_PER_ANSWER];
 };
 

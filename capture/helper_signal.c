@@ -3,6 +3,7 @@
 #include "capture/clone.h"
 #include "capture/helper.h"
 #include "capture/host.h"
+#include "capture/map.h"
 #include "capture/module.h"
 #include "capture/starter.h"
 
@@ -201,6 +202,8 @@ static long greet(void)
 		return fd;
 	the_errand->memory = memory;
 	fill_region((struct dp_region *)memory);
+	/* Before the agent can look: the first records are finished by what it knows of modules then. */
+	dp_tell_modules_anew((struct dp_region *)memory);
 	const long error = send_message(
 	        socket, DP_MESSAGE_HELLO, 0, dp_host.secrets, dp_host.secrets_size, (int)fd);
 	if (error) {
@@ -239,22 +242,31 @@ static void take_entry(const struct dp_table_entry *entry, const int *fds, uint3
 	if (!module)
 		return;
 	if (entry->table == DP_TABLE_NONE) {
-		module->table = DP_TABLE_NONE;
+		module->has_no_table = true;
 		return;
 	}
 	if (entry->table >= DP_TABLE_MAX)
 		return;
 	if (!dp_host.tables[entry->table] && entry->descriptor < fd_count) {
 		const struct dp_table *table;
-		if (map_table(fds[entry->descriptor], entry->size, &table) == 0) {
+		if (map_table(fds[entry->descriptor], entry->size, &table) == 0)
 			dp_host.tables[entry->table] = table;
-			dp_host.table_sizes[entry->table] = entry->size;
-		}
 	}
 	if (dp_host.tables[entry->table]) {
 		module->origin = entry->origin;
-		module->table = entry->table;
+		module->table = dp_host.tables[entry->table];
 	}
+}
+
+/* Another agent has numbers of its own. What is mapped stays: modules go on being walked by it, and a tick may be
+ * at it now. */
+static void know_agent(uint32_t agent)
+{
+	if (dp_host.tables_agent == agent)
+		return;
+	for (uint32_t i = 0; i < DP_TABLE_MAX; i++)
+		dp_host.tables[i] = NULL;
+	dp_host.tables_agent = agent;
 }
 
 static long fetch_tables(void)
@@ -267,7 +279,7 @@ static long fetch_tables(void)
 	const long socket = reach_agent();
 	if (socket < 0)
 		return socket;
-	long error = send_message(socket, DP_MESSAGE_TABLES, 0, NULL, 0, -1);
+	long error = send_message(socket, DP_MESSAGE_TABLES, dp_host.tables_taken, NULL, 0, -1);
 	while (!error) {
 		if (!wait_readable(socket, ANSWER_MS))
 			return -ETIME;
@@ -297,14 +309,16 @@ static long fetch_tables(void)
 		                    sizeof answer.entries[0];
 		if (count > sent)
 			count = (uint32_t)sent;
+		know_agent(answer.agent);
 		for (uint32_t i = 0; i < count; i++)
 			take_entry(&answer.entries[i], fds, fd_count);
+		dp_host.tables_taken += count;
 		for (uint32_t i = 0; i < fd_count; i++)
 			DP_SYS1(SYS_close, fds[i]);
 		the_errand->ready = answer.ready;
 		if (!answer.more)
 			return 0;
-		error = send_message(socket, DP_MESSAGE_TABLES, 0, NULL, 0, -1);
+		error = send_message(socket, DP_MESSAGE_TABLES, dp_host.tables_taken, NULL, 0, -1);
 	}
 	return error;
 }

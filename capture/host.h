@@ -32,7 +32,12 @@ struct dp_thread {
 	int32_t tid;
 	int32_t timer;          /* the kernel's id; -1: none */
 	uint32_t last_lane;
-	uint32_t ticks;
+	/* The account of the timer since it was started, in CPU time of the thread: when it expired first, how often ticks
+	 * said that it has. The handler writes, whoever stops the timer reads. */
+	uint64_t first_ns;
+	_Atomic uint64_t expired;
+	_Atomic uint64_t blocked_ns; /* since when it stands still for a blocked SIGPROF; 0: it does not */
+	bool is_new;                 /* armed by the thread itself as the first thing it does */
 	uintptr_t stack_low, stack_high; /* 0, 0: not known */
 	uintptr_t stack_usable;          /* above the guard */
 	uint32_t end_rounds;
@@ -91,6 +96,7 @@ struct dp_host {
 	_Atomic(const struct dp_code_map *) map;
 	_Atomic uint32_t ticks;         /* handler runs */
 	_Atomic uint32_t is_keeping;    /* one housekeeper at a time */
+	_Atomic uint32_t siblings_armed; /* timers made for other threads so far */
 	_Atomic uint32_t loader_calls;  /* dlopen calls so far */
 	_Atomic uint32_t loader_calls_seen; /* of them when a hook last looked at the loader's list */
 	_Atomic uint32_t unknown_code;  /* ticks that met code of no module */
@@ -99,6 +105,7 @@ struct dp_host {
 	/* Housekeeper only. */
 	uint32_t attempts, next_attempt_tick;
 	bool has_started; /* an agent, since the last region */
+	uint8_t *unpublished; /* a region that the agent has, but whose lanes were in use when it came */
 	uint32_t greeted_tick, heartbeat_tick, heartbeat_seen;
 	uint32_t modules_published;
 	uint32_t first_name;  /* of the rendezvous: those before it belong to somebody who does not answer */
@@ -108,8 +115,9 @@ struct dp_host {
 	uint32_t sweep_next, sweep_tick;
 	uint32_t map_generation;
 	uint32_t unknown_seen, discover_tick, discover_pause, discover_calls; /* see is_unknown_due() */
-	const struct dp_table *tables[DP_TABLE_MAX]; /* by the agent's number */
-	uint32_t table_sizes[DP_TABLE_MAX];
+	const struct dp_table *tables[DP_TABLE_MAX]; /* by the number that tables_agent gave them */
+	uint32_t tables_agent;
+	uint32_t tables_taken; /* entries of the region's agent that have arrived */
 
 	/* Constant once armed. */
 	char settings[DP_SETTINGS_SIZE]; /* for the agent, "key=value" lines */
@@ -165,6 +173,10 @@ void dp_timer_disarm(struct dp_thread *thread);
 /* Stop an armed timer, start it again. */
 void dp_timer_pause(struct dp_thread *thread);
 int dp_timer_resume(struct dp_thread *thread);
+/* Counts what the thread used and no tick will tell: up to a clock tick of the kernel's, within which an expiry is
+ * noticed by nobody when the thread ends, or all since SIGPROF was blocked. */
+void dp_timer_settle(struct dp_thread *thread);
+uint64_t dp_thread_cpu_ns(int32_t tid); /* 0: it has ended */
 
 /* The handler. */
 void dp_on_tick(int signo, siginfo_t *info, void *ucontext);

@@ -156,6 +156,7 @@ void dp_host_after_fork(void)
 	dp_host.first_name = dp_host.given_up = 0;
 	dp_host.started_ms = dp_host.restarted_ms = dp_host.silence_ms = 0;
 	dp_nanny_forget();
+	dp_host.unpublished = NULL;
 	reset_lanes();
 	take_identity();
 	for (uint32_t i = 0; i < dp_load_relaxed(&dp_module_count); i++) {

@@ -29,6 +29,7 @@ enum {
 	BACKOFF_MOST = 3000,   /* ticks between attempts in the end, */
 	BACKOFF_YOUNG = 8,     /* while an agent may be starting, */
 	YOUNG_MS = 3000,       /* for so long */
+	UNSEEN_NS = 1000000,   /* CPU time of a thread whose timer came late */
 };
 
 static bool may_call_system(void)
@@ -68,7 +69,7 @@ static bool may_clone(void)
 
 static bool lease_for_change(struct dp_lane *lane)
 {
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 2000; i++) {
 		uint32_t free = 0;
 		if (dp_cas(&lane->is_leased, &free, 1))
 			return true;
@@ -149,22 +150,29 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* From now on ticks write where the agent reads. What was written before is moved. */
-static void publish_region(uint8_t *piece)
+static void return_lanes(uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+}
+
+/* From now on ticks write where the agent reads. What was written before is moved. False: a tick sleeps in one of the
+ * lanes; once more at the next. */
+static bool publish_region(uint8_t *piece)
 {
 	struct dp_region *region = (struct dp_region *)piece;
 	const uint32_t lanes_before = dp_load_relaxed(&dp_host.lane_count);
-	bool leased[DP_LANE_MAX];
 
 	for (uint32_t i = 0; i < lanes_before; i++)
-		leased[i] = lease_for_change(dp_host.lanes[i]);
+		if (!lease_for_change(dp_host.lanes[i])) {
+			return_lanes(i);
+			return false;
+		}
 	dp_store_release(&dp_host.region, region);
 	uint32_t count = 0;
 	for (; count < DP_LANES_FIRST_PIECE; count++) {
 		if (count < lanes_before) {
 			struct dp_lane *lane = dp_host.lanes[count];
-			if (!leased[count])
-				break; /* a tick sleeps in it; this and the later lanes stay out */
 			if (lane->view.ring >= dp_host.early_rings &&
 			        lane->view.ring < dp_host.early_rings + DP_LANES_EARLY)
 				move_records(&lane->view, region, piece);
@@ -173,19 +181,23 @@ static void publish_region(uint8_t *piece)
 			break;
 		}
 	}
-	/* A lane that could not be changed still writes to the old place: at least lane 0 must be right. */
 	dp_store_release(&dp_host.lane_count, count);
-	for (uint32_t i = 0; i < lanes_before; i++)
-		if (leased[i])
-			dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+	return_lanes(lanes_before);
+	/* What a later region tells begins here. */
+	for (int i = 0; i < DP_DROP_COUNT; i++) {
+		dp_store_relaxed(&dp_host.losses[i].count, 0);
+		dp_store_relaxed(&dp_host.losses[i].weight_ns, 0);
+	}
+	struct timespec now = {0};
+	DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
+	dp_host.image_start_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	list_threads(region);
-	dp_host.modules_published = 0;
-	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
-		dp_module_at(i)->told = 0;
+	dp_host.tables_taken = 0;
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
 	dp_host.heartbeat_ms = now_ms();
 	dp_host.heartbeat_seen = 0;
+	return true;
 }
 
 /* ---- the module log ---- */
@@ -240,6 +252,14 @@ void dp_tell_modules(struct dp_region *region)
 	dp_host.modules_published = generation;
 }
 
+void dp_tell_modules_anew(struct dp_region *region)
+{
+	dp_host.modules_published = 0;
+	for (uint32_t i = 0; i < dp_load_acquire(&dp_module_count); i++)
+		dp_module_at(i)->told = 0;
+	dp_tell_modules(region);
+}
+
 /* ---- one rare thing ---- */
 
 static bool needs_nanny(void)
@@ -272,10 +292,22 @@ static bool may_start(uint32_t tick, long result)
 	return !last_ms || now_ms() - last_ms >= RESTART_MS;
 }
 
+static bool publish(uint8_t *piece)
+{
+	const bool is_published = publish_region(piece);
+	dp_host.unpublished = is_published ? NULL : piece;
+	if (is_published)
+		dp_tell_modules((struct dp_region *)piece);
+	return is_published;
+}
+
+/* True: there is a new region. */
 static bool find_agent(uint32_t tick)
 {
 	if ((int32_t)(tick - dp_host.next_attempt_tick) < 0)
 		return false;
+	if (dp_host.unpublished)
+		return publish(dp_host.unpublished);
 	if (!may_clone()) {
 		dp_count_loss(DP_DROP_NO_AGENT, 0);
 		back_off(tick);
@@ -284,11 +316,9 @@ static bool find_agent(uint32_t tick)
 	struct dp_errand errand = {.kind = DP_ERRAND_GREET};
 	if (dp_helper_run(&errand) == 0) {
 		dp_host.region_name = errand.name;
-		publish_region(errand.memory);
-		dp_tell_modules((struct dp_region *)errand.memory);
 		dp_host.attempts = 0;
 		dp_host.has_started = false;
-		return true;
+		return publish(errand.memory);
 	}
 	if (may_start(tick, errand.result)) {
 		errand = (struct dp_errand){.kind = DP_ERRAND_START, .needs_nanny = needs_nanny()};
@@ -350,18 +380,22 @@ static void replace_agent(struct dp_region *region, uint32_t tick, bool is_silen
 	}
 	if ((int32_t)(tick - dp_host.next_attempt_tick) < 0)
 		return;
-	const uint64_t before_ns = cpu_ns(), safe_ns = dp_load_acquire(&region->safe_cpu_ns);
-	const uint64_t from_ns = safe_ns > region->image_start_ns ? safe_ns : region->image_start_ns;
-	dp_zero(dp_host.losses, sizeof dp_host.losses); /* told, or part of what follows */
+	/* The new account begins where the old one's safe part ends; all between is lost. */
+	const uint64_t kept_ns = dp_host.image_start_ns, safe_ns = dp_load_acquire(&region->safe_cpu_ns);
+	const uint64_t from_ns = safe_ns > region->image_start_ns ? safe_ns : region->image_start_ns, now_ns = cpu_ns();
+	dp_zero(dp_host.losses, sizeof dp_host.losses); /* told, or part of what is lost */
 	dp_host.losses[DP_DROP_AGENT_LOST].count = 1;
-	dp_host.losses[DP_DROP_AGENT_LOST].weight_ns = before_ns > from_ns ? before_ns - from_ns : 0;
-	dp_host.image_start_ns = before_ns;
+	dp_host.losses[DP_DROP_AGENT_LOST].weight_ns = now_ns > from_ns ? now_ns - from_ns : 0;
+	dp_host.image_start_ns = from_ns;
 	if (!find_agent(tick)) {
-		dp_host.image_start_ns = region->image_start_ns;
+		dp_host.image_start_ns = kept_ns;
 		return;
 	}
 	dp_host.given_up++;
-	dp_add_relaxed(&dp_load_relaxed(&dp_host.region)->losses[DP_DROP_AGENT_LOST].weight_ns, cpu_ns() - before_ns);
+	struct dp_region *next = dp_load_relaxed(&dp_host.region);
+	const uint64_t until_ns = cpu_ns();
+	dp_store_relaxed(&next->losses[DP_DROP_AGENT_LOST].weight_ns,
+	        until_ns > next->image_start_ns ? until_ns - next->image_start_ns : 0);
 }
 
 static void fetch_tables(struct dp_region *region, uint32_t ready)
@@ -381,7 +415,8 @@ static void add_lanes(struct dp_region *region)
 	const uint32_t first = dp_load_relaxed(&dp_host.lane_count);
 	const uint32_t piece_number = dp_lane_piece(first);
 	dp_store_relaxed(&dp_host.lanes_short, 0);
-	if (first + DP_LANES_MORE_PIECE > DP_LANE_MAX || dp_lane_piece(first - 1) == piece_number || !may_clone())
+	if (first < DP_LANES_FIRST_PIECE || first + DP_LANES_MORE_PIECE > DP_LANE_MAX ||
+	        dp_lane_piece(first - 1) == piece_number || !may_clone())
 		return;
 	struct dp_errand errand = {.kind = DP_ERRAND_PIECE, .piece = piece_number};
 	if (dp_helper_run(&errand) != 0)
@@ -410,8 +445,13 @@ static void arm_siblings(struct dp_region *region, uint32_t request)
 			thread->stack_low = thread->stack_usable = dp_host.main_stack_low;
 			thread->stack_high = dp_host.main_stack_high;
 		}
-		if (dp_timer_arm(thread, tid) != 0)
+		dp_add_relaxed(&dp_host.siblings_armed, 1);
+		if (dp_timer_arm(thread, tid) != 0) {
+			dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 			dp_thread_release(thread);
+		} else if (dp_thread_cpu_ns(tid) > UNSEEN_NS) {
+			dp_count_loss(DP_DROP_TIMER_MISSING, 0); /* how much, the agent finds out */
+		}
 	}
 	dp_store_relaxed(&region->arm_seen, request);
 }
@@ -557,6 +597,17 @@ static void hand_over_late(void)
 	}
 }
 
+static void settle_threads(void)
+{
+	for (uint32_t chunk = 0; chunk < DP_THREAD_CHUNKS; chunk++) {
+		struct dp_thread *threads = dp_load_acquire(&dp_host.thread_chunks[chunk]);
+		const uint32_t size = chunk ? DP_THREAD_CHUNK_MORE : DP_THREAD_CHUNK;
+		for (uint32_t i = 0; threads && i < size; i++)
+			if (dp_load_acquire(&threads[i].state) == DP_THREAD_ARMED)
+				dp_timer_settle(&threads[i]);
+	}
+}
+
 bool dp_housekeep_end(uint32_t answer_ms)
 {
 	bool is_answered = false;
@@ -568,6 +619,7 @@ bool dp_housekeep_end(uint32_t answer_ms)
 	if (region) {
 		struct timespec now = {0};
 		dp_tell_modules(region);
+		settle_threads();
 		DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
 		dp_store_relaxed(&region->end_cpu_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
 		dp_store_release(&region->is_ending, 1);

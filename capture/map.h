@@ -15,5 +15,7 @@ uint32_t dp_map_generation(void);
 
 /* Housekeeper. Writes what changed in the module list to the region's log, as far as there is room. */
 void dp_tell_modules(struct dp_region *region);
+/* To an agent that knows none of them. */
+void dp_tell_modules_anew(struct dp_region *region);
 
 #endif

@@ -90,14 +90,10 @@ void dp_map_rebuild(void)
 		range->end = module->end;
 		range->module = i;
 		range->flags = 0;
-		range->table = NULL;
-		range->origin = 0;
-		if (module->table < DP_TABLE_MAX && dp_host.tables[module->table]) {
-			range->table = dp_host.tables[module->table];
-			range->origin = module->bias + module->origin;
-		} else if (module->table != DP_TABLE_NONE) {
+		range->table = module->table;
+		range->origin = module->bias + module->origin;
+		if (!module->table && !module->has_no_table)
 			range->flags = DP_CODE_PENDING;
-		}
 	}
 	sort_ranges(map->ranges, count);
 	/* Ranges of a broken list that overlap: the later one gives way. */

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct dp_table; /* unwind/table.h */
+
 enum { DP_MODULES_FIRST = 96, DP_MODULES_MORE = 512, DP_MODULE_CHUNKS = 8, DP_BUILD_ID_MAX = 32 };
 
 struct dp_module {
@@ -22,10 +24,10 @@ struct dp_module {
 	uint8_t build_id[DP_BUILD_ID_MAX];
 	/* Housekeeper only. */
 	uint8_t told;    /* what the agent knows: bit 0 its birth, bit 1 its death */
-	uint32_t table;  /* the agent's number, DP_TABLE_NONE, or DP_TABLE_UNKNOWN */
+	const struct dp_table *table; /* NULL: not there (yet). Stays, whichever agent comes */
+	bool has_no_table;            /* the agent says so */
 	uint64_t origin; /* ELF virtual address of the table's offset 0 */
 };
-enum { DP_TABLE_UNKNOWN = UINT32_MAX - 1 };
 
 extern _Atomic uint32_t dp_module_generation; /* grows with each change */
 extern _Atomic uint32_t dp_module_count;      /* entries in use, dead ones included */

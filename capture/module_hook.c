@@ -101,10 +101,10 @@ struct refresh {
 
 static const char *path_of(const struct dl_phdr_info *info, char *buffer, size_t size, bool is_first)
 {
-	if (info->dlpi_name && *info->dlpi_name)
-		return info->dlpi_name;
-	if (!is_first)
-		return "";
+	const char *name = info->dlpi_name ? info->dlpi_name : "";
+	if (!is_first || *name == '/')
+		return name;
+	/* The program: glibc gives it no name, musl the one it was called by, which leads the agent nowhere. */
 	const long length = DP_SYS4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", buffer, size - 1);
 	buffer[length > 0 ? length : 0] = 0;
 	return buffer;

@@ -101,7 +101,8 @@ struct dp_module *dp_module_add(const struct dp_module *found, uint32_t generati
 	dp_copy(module, found, sizeof *module);
 	module->path = path;
 	module->told = 0;
-	module->table = DP_TABLE_UNKNOWN;
+	module->table = NULL;
+	module->has_no_table = false;
 	module->origin = 0;
 	module->born = generation;
 	module->died = 0;

@@ -41,7 +41,10 @@ struct dp_thread *dp_thread_claim(void)
 		        dp_cas(&thread->state, &free, DP_THREAD_CLAIMED)) {
 			thread->number = number;
 			thread->timer = -1;
-			thread->ticks = 0;
+			thread->first_ns = UINT64_MAX;
+			dp_store_relaxed(&thread->expired, 0);
+			dp_store_relaxed(&thread->blocked_ns, 0);
+			thread->is_new = false;
 			thread->last_lane = number % DP_LANES_EARLY;
 			dp_store_relaxed(&hint, number + 1);
 			return thread;
@@ -129,31 +132,69 @@ static uint64_t random_phase(uint64_t period_ns, int32_t tid)
 	return 1 + x % period_ns;
 }
 
+/* The raw id of another thread's CPU clock (kernel: include/linux/posix-timers.h, CPUCLOCK_PERTHREAD_MASK and
+ * CPUCLOCK_SCHED); for the calling thread it names the same clock as CLOCK_THREAD_CPUTIME_ID. */
+static int32_t clock_of(int32_t tid)
+{
+	return (int32_t)((~(uint32_t)tid << 3) | 6);
+}
+
+uint64_t dp_thread_cpu_ns(int32_t tid)
+{
+	struct timespec now = {0};
+	if (DP_SYS2(SYS_clock_gettime, clock_of(tid), &now) != 0)
+		return 0;
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 int dp_timer_resume(struct dp_thread *thread)
 {
-	const uint64_t phase = random_phase(dp_host.period_ns, thread->tid);
+	const uint64_t start = thread->is_new ? 0 : dp_thread_cpu_ns(thread->tid);
+	const uint64_t first = start + random_phase(dp_host.period_ns, thread->tid);
 	struct {
 		int64_t interval_s, interval_ns, first_s, first_ns;
 	} times = {
 	        (int64_t)(dp_host.period_ns / 1000000000),
 	        (int64_t)(dp_host.period_ns % 1000000000),
-	        (int64_t)(phase / 1000000000),
-	        (int64_t)(phase % 1000000000),
+	        (int64_t)(first / 1000000000),
+	        (int64_t)(first % 1000000000),
 	};
-	return (int)DP_SYS4(SYS_timer_settime, thread->timer, 0, &times, 0);
+	thread->is_new = false;
+	dp_store_relaxed(&thread->expired, 0);
+	thread->first_ns = first;
+	return (int)DP_SYS4(SYS_timer_settime, thread->timer, TIMER_ABSTIME, &times, 0);
+}
+
+void dp_timer_settle(struct dp_thread *thread)
+{
+	const uint64_t blocked = dp_load_relaxed(&thread->blocked_ns);
+	const uint64_t now = dp_thread_cpu_ns(thread->tid);
+	if (blocked) {
+		dp_store_relaxed(&thread->blocked_ns, 0);
+		if (now > blocked)
+			dp_count_loss(DP_DROP_SIGNAL_BLOCKED, now - blocked);
+		return;
+	}
+	if (now < thread->first_ns)
+		return;
+	const uint64_t due = (now - thread->first_ns) / dp_host.period_ns + 1;
+	const uint64_t expired = dp_load_relaxed(&thread->expired);
+	if (due > expired) {
+		dp_count_loss(DP_DROP_TAIL, (due - expired) * dp_host.period_ns);
+		dp_store_relaxed(&thread->expired, due);
+	}
 }
 
 void dp_timer_pause(struct dp_thread *thread)
 {
 	const int64_t never[4] = {0};
 	DP_SYS4(SYS_timer_settime, thread->timer, 0, never, 0);
+	dp_timer_settle(thread);
+	thread->first_ns = UINT64_MAX;
 }
 
 int dp_timer_arm(struct dp_thread *thread, int32_t tid)
 {
-	/* The raw id of another thread's CPU clock (kernel: include/linux/posix-timers.h, CPUCLOCK_PERTHREAD_MASK
-	 * and CPUCLOCK_SCHED); for the calling thread it names the same clock as CLOCK_THREAD_CPUTIME_ID. */
-	const int32_t clock = (int32_t)((~(uint32_t)tid << 3) | 6);
 	struct kernel_sigevent event = {
 	        .value = COOKIE_MAGIC | thread->number,
 	        .signo = SIGPROF,
@@ -162,7 +203,7 @@ int dp_timer_arm(struct dp_thread *thread, int32_t tid)
 	};
 	int32_t timer = -1;
 	thread->tid = tid;
-	long error = DP_SYS3(SYS_timer_create, clock, &event, &timer);
+	long error = DP_SYS3(SYS_timer_create, clock_of(tid), &event, &timer);
 	if (error < 0)
 		return (int)error;
 	thread->timer = timer;
@@ -181,8 +222,10 @@ void dp_timer_disarm(struct dp_thread *thread)
 	const int32_t timer = thread->timer;
 	dp_store_release(&thread->state, DP_THREAD_CLAIMED);
 	thread->timer = -1;
-	if (timer >= 0)
+	if (timer >= 0) {
 		DP_SYS1(SYS_timer_delete, timer);
+		dp_timer_settle(thread);
+	}
 }
 
 void dp_count_loss(enum dp_drop reason, uint64_t weight_ns)

@@ -150,6 +150,22 @@ static int walk_stack(struct dp_thread *self, struct dp_lane *lane, struct dp_wa
 	return count;
 }
 
+/* Code in no map: a JIT's, or of a library that was opened a moment ago. There a frame pointer may be any value, and
+ * lead somewhere. */
+static bool is_unknown(const struct dp_walk *walk)
+{
+	return walk->stop == DP_STOP_NO_MAP || walk->met_unknown;
+}
+
+/* Can the agent go on where the table could not? */
+static bool is_agents(const struct dp_walk *walk)
+{
+	if (walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX)
+		return true;
+	return is_unknown(walk) &&
+	       dp_load_relaxed(&dp_host.loader_calls) != dp_load_relaxed(&dp_host.loader_calls_seen);
+}
+
 static enum dp_drop loss_of_stop(enum dp_stop stop)
 {
 	switch (stop) {
@@ -202,7 +218,7 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
 		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
 		if (record->slice_size < 64) {
-			if (record->flags & DP_RECORD_SLICE)
+			if (record->flags & DP_RECORD_SLICE && record->stop != DP_STOP_END)
 				dp_count_loss(DP_DROP_SLICE_FULL, 0);
 			record->flags &= (uint16_t) ~(DP_RECORD_SLICE | DP_RECORD_VERIFY);
 			record->slice_size = 0;
@@ -249,14 +265,11 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	dp_copy(&lane->stack, &walk->stack, sizeof lane->stack);
 	record->frame_count = (uint16_t)walk_stack(self, lane, walk);
 	record->stop = (uint16_t)walk->stop;
-	if (walk->stop == DP_STOP_NO_MAP)
+	if (is_unknown(walk))
 		dp_add_relaxed(&dp_host.unknown_code, 1);
-	if (lane->stack.count && (walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX)) {
+	if (lane->stack.count && is_agents(walk)) {
 		/* The agent walks again from the leaf: what the table could do is not needed. */
 		record->flags |= DP_RECORD_SLICE;
-	} else if (walk->stop == DP_STOP_NO_MAP && lane->stack.count &&
-	           dp_load_relaxed(&dp_host.loader_calls) != dp_load_relaxed(&dp_host.loader_calls_seen)) {
-		record->flags |= DP_RECORD_SLICE; /* most likely a library that was opened a moment ago */
 	} else if (walk->stop != DP_STOP_END) {
 		dp_count_loss(loss_of_stop(walk->stop), 0);
 	}
@@ -314,6 +327,7 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 	const int overrun = info->si_overrun > 0 ? info->si_overrun : 0;
 	const uint64_t weight_ns = dp_host.period_ns * (1 + (uint64_t)overrun);
 	const uint32_t tick = dp_add_relaxed(&dp_host.ticks, 1) + 1;
+	dp_store_relaxed(&self->expired, dp_load_relaxed(&self->expired) + 1 + (uint64_t)overrun);
 	struct dp_lane *lane = lease_lane(self);
 	if (lane) {
 		if (left >= WALK_BYTES)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ int dp_cli_read_profile(const char *path, struct dp_profile **profile)
 	return error;
 }
 
-static int usage(void)
+static void usage(FILE *to)
 {
 	fputs("usage: deepprof report FILE... [--top|--tree|--collapsed] [--diff BASE] [-o OUT]\n\n"
 	      "  FILE       pprof files, merged\n"
@@ -50,8 +51,14 @@ static int usage(void)
 	      "  --tree     the call tree\n"
 	      "  --collapsed  one line a stack\n"
 	      "  --diff BASE  compare with another profile\n"
-	      "  -o OUT     write OUT.html, .pb.gz, .collapsed or .speedscope.json instead\n",
-	        stderr);
+	      "  -o OUT     write OUT.html, .pb.gz, .collapsed or .speedscope.json instead\n"
+	      "  -h, --help  this text\n",
+		to);
+}
+
+static int refuse(const char *what, const char *option)
+{
+	fprintf(stderr, "deepprof: report: %s%s (deepprof report --help)\n", what, option);
 	return 2;
 }
 
@@ -61,7 +68,7 @@ static int load(const char *path, struct dp_profile **into)
 	const int error = dp_cli_read_profile(path, &profile);
 	if (error) {
 		fprintf(stderr, "deepprof: %s: %s\n", path,
-		        error == -EBADMSG ? "not a pprof profile (.pb.gz)" : strerror(-error));
+			error == -EBADMSG ? "not a pprof profile (.pb.gz)" : strerror(-error));
 		return error;
 	}
 	if (!*into) {
@@ -71,7 +78,8 @@ static int load(const char *path, struct dp_profile **into)
 	const int merged = dp_profile_merge(*into, profile);
 	if (merged)
 		fprintf(stderr, "deepprof: %s: %s\n", path,
-		        merged == -EINVAL ? "counts other things than the files before it" : strerror(-merged));
+			merged == -EINVAL ? "counts other things than the files before it"
+					  : strerror(-merged));
 	dp_profile_free(profile);
 	return merged;
 }
@@ -80,7 +88,9 @@ static int write_out(const char *path, const struct dp_profile *profile, const s
 {
 	int error;
 	if (dp_format_of(path) < 0 || dp_format_of(path) == DP_FORMAT_OTLP) {
-		fprintf(stderr, "deepprof: %s: the name must end in .html, .pb.gz, .collapsed or .speedscope.json\n", path);
+		fprintf(stderr,
+			"deepprof: %s: the name must end in .html, .pb.gz, .collapsed or .speedscope.json\n",
+			path);
 		return 2;
 	}
 	if (dp_format_of(path) == DP_FORMAT_HTML) {
@@ -97,44 +107,71 @@ static int write_out(const char *path, const struct dp_profile *profile, const s
 	return error ? 1 : 0;
 }
 
+struct report {
+	struct dp_profile *profile, *base;
+	const char *out, *kind;
+	bool is_help;
+};
+
+/* 0, or the exit status after having said what is wrong. */
+static int read_arguments(struct report *report, int argc, char **argv)
+{
+	bool is_file = false; /* behind -- */
+	for (int i = 1; i < argc; i++) {
+		const char *word = argv[i];
+		const bool is_diff = !strcmp(word, "--diff"), is_out = !strcmp(word, "-o");
+		if (is_file || word[0] != '-') {
+			if (load(word, &report->profile) != 0)
+				return 1;
+		} else if (!strcmp(word, "--")) {
+			is_file = true;
+		} else if (!strcmp(word, "-h") || !strcmp(word, "--help")) {
+			report->is_help = true;
+			return 0;
+		} else if (!strcmp(word, "--top") || !strcmp(word, "--tree") ||
+			   !strcmp(word, "--collapsed")) {
+			report->kind = word;
+		} else if (!is_diff && !is_out) {
+			return refuse("unknown option ", word);
+		} else if (++i == argc) {
+			return refuse("a file is missing behind ", word);
+		} else if (is_out) {
+			report->out = argv[i];
+		} else if (load(argv[i], &report->base) != 0) {
+			return 1;
+		}
+	}
+	return report->profile ? 0 : refuse("no FILE was given", "");
+}
+
+static int show(const struct report *report)
+{
+	struct dp_buffer text = {0};
+	int error;
+	if (report->out)
+		return write_out(report->out, report->profile, report->base);
+	if (!strcmp(report->kind, "--top"))
+		error = dp_top_encode(report->profile, report->base, TOP, &text);
+	else if (!strcmp(report->kind, "--tree"))
+		error = dp_tree_encode(report->profile, report->base, &text);
+	else
+		error = dp_collapsed_encode(report->profile, &text);
+	if (error)
+		fprintf(stderr, "deepprof: %s\n", strerror(-error));
+	fwrite(text.bytes, 1, text.size, stdout);
+	dp_buffer_fini(&text);
+	return error ? 1 : 0;
+}
+
 int dp_cli_report(int argc, char **argv)
 {
-	struct dp_profile *profile = NULL, *base = NULL;
-	const char *out = NULL, *kind = "--top";
-	int error = 0;
-	for (int i = 1; i < argc && !error; i++) {
-		if (!strcmp(argv[i], "--diff") && i + 1 < argc)
-			error = load(argv[++i], &base);
-		else if (!strcmp(argv[i], "-o") && i + 1 < argc)
-			out = argv[++i];
-		else if (!strcmp(argv[i], "--top") || !strcmp(argv[i], "--tree") || !strcmp(argv[i], "--collapsed"))
-			kind = argv[i];
-		else if (argv[i][0] == '-')
-			return usage();
-		else
-			error = load(argv[i], &profile);
-	}
-	int status = error ? 1 : 0;
-	if (!error && !profile)
-		status = usage();
-	struct dp_buffer text = {0};
-	if (profile && !status) {
-		if (out)
-			status = write_out(out, profile, base);
-		else if (!strcmp(kind, "--top"))
-			error = dp_top_encode(profile, base, TOP, &text);
-		else if (!strcmp(kind, "--tree"))
-			error = dp_tree_encode(profile, base, &text);
-		else
-			error = dp_collapsed_encode(profile, &text);
-		if (error) {
-			fprintf(stderr, "deepprof: %s\n", strerror(-error));
-			status = 1;
-		}
-		fwrite(text.bytes, 1, text.size, stdout);
-	}
-	dp_buffer_fini(&text);
-	dp_profile_free(profile);
-	dp_profile_free(base);
+	struct report report = {.kind = "--top"};
+	int status = read_arguments(&report, argc, argv);
+	if (!status && report.is_help)
+		usage(stdout);
+	else if (!status)
+		status = show(&report);
+	dp_profile_free(report.profile);
+	dp_profile_free(report.base);
 	return status;
 }

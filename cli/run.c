@@ -2,6 +2,7 @@
  * deepprof run: a program and all its children, served by an agent of this run alone; at the end a summary and one
  * flame graph. */
 #include "cli/cli.h"
+#include "cli/installation.h"
 
 #include "base/log.h"
 #include "base/region.h"
@@ -28,7 +29,7 @@ enum { AGENT_START_MS = 5000, FINISH_MS = 120000, PROGRESS_AFTER_MS = 1000, PROG
 
 struct run {
 	struct dp_settings settings;
-	char library[PATH_MAX], agent[PATH_MAX];
+	struct dp_installation files;
 	char socket_name[64];
 	char directory[64], profile[96]; /* where the agent writes the merged profile */
 	pid_t agent_pid, command_pid;
@@ -53,42 +54,6 @@ static void say(void *context, const char *line)
 
 static const struct dp_settings_listener listener = {say, NULL};
 
-/* ---- our own files ---- */
-
-static bool try_path(char *path, const char *directory, const char *rest)
-{
-	return (size_t)snprintf(path, PATH_MAX, "%s/%s", directory, rest) < PATH_MAX && access(path, R_OK) == 0;
-}
-
-static int find_files(struct run *run)
-{
-	static const char *const places[] = {".", "../lib", "../lib/x86_64-linux-gnu", "../lib/aarch64-linux-gnu", "../lib64"};
-	char self[PATH_MAX], rest[128];
-	const ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
-	if (size <= 0)
-		return -ENOENT;
-	self[size] = 0;
-	*strrchr(self, '/') = 0;
-	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-		snprintf(rest, sizeof rest, "%s/libdeepprof.so", places[i]);
-		if (!try_path(run->library, self, rest))
-			continue;
-		char *resolved = realpath(run->library, NULL);
-		if (resolved) {
-			snprintf(run->library, sizeof run->library, "%s", resolved);
-			free(resolved);
-		}
-		snprintf(rest, sizeof rest, "%s/deepprof/deepprof-agent", places[i]);
-		if (try_path(run->agent, self, rest))
-			return 0;
-		snprintf(rest, sizeof rest, "%s/deepprof-agent", places[i]);
-		if (try_path(run->agent, self, rest))
-			return 0;
-	}
-	fprintf(stderr, "deepprof: libdeepprof.so and deepprof-agent were not found beside %s or in ../lib of it\n", self);
-	return -ENOENT;
-}
-
 /* ---- the run's agent ---- */
 
 static int start_agent(struct run *run)
@@ -109,7 +74,7 @@ static int start_agent(struct run *run)
 		setsid();
 		dup2(null, 0);
 		dup2(null, 1);
-		execl(run->agent, "deepprof-agent", "--run", run->socket_name, "--output", run->profile, (char *)NULL);
+		execl(run->files.agent, "deepprof-agent", "--run", run->socket_name, "--output", run->profile, (char *)NULL);
 		_exit(127);
 	}
 	return run->agent_pid < 0 ? -errno : 0;
@@ -188,19 +153,22 @@ static void export_settings(const struct run *run)
 	}
 }
 
-static void become_command(const struct run *run, char **command)
+/* failed: where errno goes when there is no such program; closed by exec. */
+static void become_command(const struct run *run, char **command, int failed)
 {
 	char preload[2 * PATH_MAX];
 	const char *others = getenv("LD_PRELOAD");
-	snprintf(preload, sizeof preload, "%s%s%s", run->library, others && *others ? ":" : "", others ? others : "");
+	snprintf(preload, sizeof preload, "%s%s%s", run->files.library, others && *others ? ":" : "", others ? others : "");
 	setenv("LD_PRELOAD", preload, 1);
 	setenv("DEEPPROF_RUN_SOCKET", run->socket_name, 1);
 	export_settings(run);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGQUIT, SIG_DFL);
 	execvp(command[0], command);
-	fprintf(stderr, "deepprof: cannot run %s: %s\n", command[0], strerror(errno));
-	_exit(errno == ENOENT ? 127 : 126);
+	const int error = errno;
+	if (write(failed, &error, sizeof error) != sizeof error)
+		fprintf(stderr, "deepprof: cannot run %s: %s\n", command[0], strerror(error));
+	_exit(error == ENOENT ? 127 : 126);
 }
 
 static void on_signal(int signo)
@@ -248,17 +216,29 @@ static int wait_for_command(struct run *run)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int run_command(struct run *run, char **command)
+/* 0, or errno of what kept the command from being started. */
+static int start_command(struct run *run, char **command)
 {
-	struct sigaction forward = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	int ends[2], error = 0;
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return errno;
 	run->start_ms = now_ms();
 	run->command_pid = fork();
-	if (run->command_pid < 0) {
-		fprintf(stderr, "deepprof: cannot fork: %s\n", strerror(errno));
-		return 1;
-	}
 	if (run->command_pid == 0)
-		become_command(run, command);
+		become_command(run, command, ends[1]);
+	if (run->command_pid < 0)
+		error = errno;
+	close(ends[1]);
+	if (!error && read(ends[0], &error, sizeof error) == sizeof error)
+		waitpid(run->command_pid, NULL, 0);
+	close(ends[0]);
+	return error;
+}
+
+/* The command's exit status. */
+static int wait_for_end(struct run *run)
+{
+	struct sigaction forward = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	forward_to = run->command_pid;
 	signal(SIGINT, SIG_IGN); /* the terminal tells the command itself */
 	signal(SIGQUIT, SIG_IGN);
@@ -334,6 +314,14 @@ static void summarise(const struct run *run, const char *command)
 	dp_profile_free(profile);
 }
 
+static void dismiss_agent(const struct run *run)
+{
+	kill(run->agent_pid, SIGKILL); /* it has nothing left to do */
+	waitpid(run->agent_pid, NULL, 0);
+	unlink(run->profile);
+	rmdir(run->directory);
+}
+
 static void finish(struct run *run, const char *command)
 {
 	char answer[16];
@@ -342,48 +330,61 @@ static void finish(struct run *run, const char *command)
 		fprintf(stderr, "deepprof: the agent of this run is gone: no profile\n");
 	else
 		summarise(run, command);
-	kill(run->agent_pid, SIGKILL); /* it has nothing left to do */
-	waitpid(run->agent_pid, NULL, 0);
-	unlink(run->profile);
-	rmdir(run->directory);
+	dismiss_agent(run);
 }
 
 /* ---- options ---- */
 
-static int usage(void)
+static void usage(FILE *to)
 {
-	fputs("usage: deepprof run [OPTIONS] [--] CMD ARG...\n\nOPTIONS (each also a variable DEEPPROF_KEY):\n", stderr);
+	fputs("usage: deepprof run [OPTIONS] [--] CMD ARG...\n\n"
+	      "Runs a program and all its children, then shows where the CPU time went. The exit status is the\n"
+	      "program's; 127: no such command, 126: it cannot be executed, 2: wrong usage.\n\n"
+	      "OPTIONS (each also a variable DEEPPROF_KEY):\n",
+	        to);
 	for (int i = 0; i < DP_SETTINGS_KEYS; i++) {
 		const struct dp_settings_key *key = &dp_settings_key_table()[i];
-		fprintf(stderr, "  --%-15s %-10s %s%s%s%s\n", key->name, key->form, key->meaning,
+		fprintf(to, "  --%-15s %-10s %s%s%s%s\n", key->name, key->form, key->meaning,
 		        *key->fallback ? " [" : "", key->fallback, *key->fallback ? "]" : "");
 	}
-	return 2;
+	fputs("  -o PATTERN                   the same as --output\n"
+	      "  -h, --help                   this text\n",
+	        to);
 }
 
-/* The index of the command in argv, or -1 after having said what is wrong. */
+/* The index of the command in argv; 0: help was asked for and given; -1: what is wrong has been said. */
 static int read_options(struct run *run, int argc, char **argv)
 {
 	int i = 1;
 	for (; i < argc && argv[i][0] == '-'; i++) {
 		char key[64];
-		if (!strcmp(argv[i], "--"))
-			return i + 1;
-		const char *name = !strcmp(argv[i], "-o") ? "output" : argv[i] + 2;
-		if (argv[i][1] != '-' && strcmp(argv[i], "-o") != 0) {
-			fprintf(stderr, "deepprof: unknown option %s\n", argv[i]);
+		if (!strcmp(argv[i], "--")) {
+			i++;
+			break;
+		}
+		if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help")) {
+			usage(stdout);
+			return 0;
+		}
+		const char *option = argv[i];
+		const char *name = !strcmp(option, "-o") ? "output" : option + 2;
+		if (option[1] != '-' && strcmp(option, "-o") != 0) {
+			fprintf(stderr, "deepprof: run: unknown option %s (deepprof run --help lists them)\n", option);
 			return -1;
 		}
 		const char *equals = strchr(name, '=');
 		snprintf(key, sizeof key, "%.*s", equals ? (int)(equals - name) : (int)strlen(name), name);
 		if (!equals && ++i == argc) {
-			fprintf(stderr, "deepprof: option --%s needs a value\n", key);
+			fprintf(stderr, "deepprof: run: option %s needs a value\n", option);
 			return -1;
 		}
 		if (dp_settings_set(&run->settings, key, equals ? equals + 1 : argv[i], DP_FROM_OPTION, &listener) != 0)
 			return -1;
 	}
-	return i;
+	if (i < argc)
+		return i;
+	fputs("deepprof: run: no command was given (deepprof run --help)\n", stderr);
+	return -1;
 }
 
 /* enabled=false, or a setting that could not be honoured and was said. */
@@ -400,24 +401,32 @@ int dp_cli_run(int argc, char **argv)
 	static struct run run;
 	dp_settings_init(&run.settings);
 	const int command = read_options(&run, argc, argv);
-	if (command < 0)
-		return 2;
-	if (command >= argc)
-		return usage();
+	if (command <= 0)
+		return command ? 2 : 0;
 	dp_settings_load(&run.settings, environ, &listener);
 	dp_settings_keep_supported(&run.settings, &listener);
 	if (!dp_settings_is_enabled(&run.settings))
 		return run_unprofiled(argv + command);
-	if (find_files(&run) != 0)
+	if (dp_installation_find(&run.files) != 0) {
+		fprintf(stderr,
+		        "deepprof: libdeepprof.so and deepprof-agent were not found beside %s or in ../lib of it\n",
+		        run.files.command);
 		return 1;
+	}
 	int error = start_agent(&run);
 	if (!error)
 		error = wait_for_agent(&run);
 	if (error) {
-		fprintf(stderr, "deepprof: the agent %s did not start: %s\n", run.agent, strerror(-error));
+		fprintf(stderr, "deepprof: the agent %s did not start: %s\n", run.files.agent, strerror(-error));
 		return 1;
 	}
-	const int status = run_command(&run, argv + command);
+	error = start_command(&run, argv + command);
+	if (error) {
+		fprintf(stderr, "deepprof: cannot run %s: %s\n", argv[command], strerror(error));
+		dismiss_agent(&run);
+		return error == ENOENT ? 127 : 126;
+	}
+	const int status = wait_for_end(&run);
 	finish(&run, argv[command]);
 	return status;
 }

@@ -11,13 +11,30 @@ const char *dp_base_name(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
+int dp_frame_place(const char *object, uint64_t address, char *name, size_t size)
+{
+	return snprintf(name, size, "%s+0x%llx", dp_base_name(object), (unsigned long long)address);
+}
+
+bool dp_frame_is_place(const struct dp_profile *profile, const struct dp_location *location)
+{
+	if (!location->line_count)
+		return true;
+	if (location->line_count > 1 || location->mapping < 0)
+		return false;
+	const char *object = dp_base_name(profile->mappings.at[location->mapping].path);
+	const char *name = profile->functions.at[location->lines[0].function].name;
+	const size_t length = strlen(object);
+	return length && !strncmp(name, object, length) && !strncmp(name + length, "+0x", 3);
+}
+
 uint32_t dp_frame_count(const struct dp_location *location)
 {
 	return location->line_count ? location->line_count : 1;
 }
 
 const char *dp_frame_name(const struct dp_profile *profile, const struct dp_location *location, uint32_t i,
-        char *name, size_t size)
+	char *name, size_t size)
 {
 	if (i < location->line_count) {
 		const char *function = profile->functions.at[location->lines[i].function].name;
@@ -26,7 +43,7 @@ const char *dp_frame_name(const struct dp_profile *profile, const struct dp_loca
 	}
 	const char *object = location->mapping >= 0 ? profile->mappings.at[location->mapping].path : "";
 	if (*object)
-		snprintf(name, size, "%s+0x%llx", dp_base_name(object), (unsigned long long)location->address);
+		dp_frame_place(object, location->address, name, size);
 	else
 		snprintf(name, size, "0x%llx", (unsigned long long)location->address);
 	return name;

@@ -132,7 +132,7 @@ static int find_frame(struct dp_html_tree *tree, const struct dp_profile *profil
 		frame->file = function->file;
 		frame->line = function->start_line ? function->start_line : location->lines[i].line;
 	}
-	frame->kind = kind_of(name, object, location->runtime, name != made);
+	frame->kind = kind_of(name, object, location->runtime, !dp_frame_is_place(profile, location));
 	tree->frame_index.slots[at] = ++tree->frame_index.used;
 	return (int)tree->frames.count - 1;
 }

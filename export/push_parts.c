@@ -3,6 +3,7 @@
  * 16 000 samples; every distinct value of a string label becomes a series there, and Parca loses such labels.
  * So parts stay small, labels with many values stay at home, and where it has to be there is a part for each
  * set of labels. */
+#include "export/frames.h"
 #include "export/push_request.h"
 
 #include <errno.h>
@@ -158,6 +159,12 @@ static void number(struct numbers *numbers, uint32_t size)
 			numbers->at[i] = (int32_t)numbers->count++;
 }
 
+/* A server that can get the debug file by build-id names what has no name here, and only that. */
+static uint32_t line_count(const struct dp_profile *profile, const struct dp_location *location)
+{
+	return dp_frame_is_place(profile, location) ? 0 : location->line_count;
+}
+
 static int copy_tables(struct dp_arena *arena, const struct dp_profile *from, struct dp_profile *view)
 {
 	struct numbers locations, functions, mappings;
@@ -174,7 +181,7 @@ static int copy_tables(struct dp_arena *arena, const struct dp_profile *from, st
 			continue;
 		if (location->mapping >= 0)
 			mappings.at[location->mapping] = 0;
-		for (uint32_t j = 0; j < location->line_count; j++)
+		for (uint32_t j = 0; j < line_count(from, location); j++)
 			functions.at[location->lines[j].function] = 0;
 	}
 	number(&locations, from->locations.count);
@@ -200,6 +207,7 @@ static int copy_tables(struct dp_arena *arena, const struct dp_profile *from, st
 			continue;
 		struct dp_location *location = &view->locations.at[locations.at[i]];
 		*location = from->locations.at[i];
+		location->line_count = line_count(from, location);
 		struct dp_line *lines = dp_arena_alloc(arena, (location->line_count + 1) * sizeof *lines);
 		if (!lines)
 			return -ENOMEM;

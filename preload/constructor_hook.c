@@ -11,6 +11,8 @@
 #include "base/syscall.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -57,12 +59,38 @@ static void say_once(void *context, const char *line)
 
 static const struct dp_settings_listener listener = {say_once, NULL};
 
+static char cwd[512]; /* when the program began */
+
+/* The agent has nobody to tell that a file cannot be written: what can be known now is said now. */
+static void check_output(const char *output)
+{
+	enum { FILE_NAME_MOST = 255, ROOM_FOR_NUMBERS = 32, OUTPUT_SHOWN = 300 };
+	char folder[512] = ".", line[600] = "output=";
+	const char *slash = strrchr(output, '/');
+	const char *file = slash ? slash + 1 : output;
+	if (slash) {
+		const size_t size = slash == output ? 1 : (size_t)(slash - output);
+		if (size >= sizeof folder || memchr(output, '%', size))
+			return;
+		memcpy(folder, output, size);
+		folder[size] = 0;
+	}
+	const bool is_short = strlen(file) <= FILE_NAME_MOST - ROOM_FOR_NUMBERS;
+	if (is_short && DP_SYS3(SYS_faccessat, AT_FDCWD, folder, W_OK | X_OK) == 0)
+		return;
+	const size_t shown = strlen(output) < OUTPUT_SHOWN ? strlen(output) : OUTPUT_SHOWN;
+	memcpy(line + strlen("output="), output, shown); /* the rest of line is zero */
+	strcat(line, is_short ? ": this folder is not there or cannot be written to: make it, or name another; the profile will "
+	                        "be lost"
+	                      : ": this file name is too long: name a shorter one; the profile will be lost");
+	say_once(NULL, line);
+}
+
 /* For the agent: what is not default, and where relative paths begin. */
 static void keep_for_agent(const struct dp_settings *settings)
 {
 	static char flat[DP_SETTINGS_FLAT_BYTES];
 	static const char cwd_key[] = "\n#cwd=";
-	char cwd[512];
 	int size = dp_settings_write(settings, flat, sizeof flat, false);
 	if (size < 0 || (size_t)size + sizeof cwd_key + sizeof cwd > sizeof dp_host.settings)
 		return;
@@ -165,12 +193,18 @@ __attribute__((constructor)) static void on_load(void)
 	dp_host_init(1000000000 / settings.rate);
 	set_agent_paths();
 	keep_for_agent(&settings);
+	if (*settings.output && !dp_host.run_socket[0])
+		check_output(settings.output);
 	dp_threads_init();
 	dp_fork_init(settings.children);
 	if (dp_host.use_thread && !dp_host.run_socket[0])
 		dp_host.use_thread = start_thread();
+	if (DP_SYS3(SYS_faccessat, AT_FDCWD, "/proc/self", F_OK) == -ENOENT)
+		say_once(NULL, "there is no /proc here, which finding the agent needs: mount it; the program runs unprofiled");
 	if (dp_sigprof_install(dp_on_tick) == 0) {
-		dp_host_arm();
+		if (dp_host_arm() != 0)
+			say_once(NULL, "the kernel refuses a timer (a seccomp filter without timer_create, or RLIMIT_SIGPENDING "
+			               "is used up): the program runs unprofiled");
 		dp_sigprof_thread_start(false);
 	}
 }
@@ -183,7 +217,7 @@ static char *put(char *at, const char *text)
 /* "wrote deepprof-NAME-PID.html": somebody is trying us out and wants to know. */
 static void say_where(void)
 {
-	char line[200], digits[12], name[17] = "";
+	char path[700], line[800], digits[12], name[17] = "";
 	int count = 0;
 	DP_SYS2(SYS_prctl, PR_GET_NAME, name);
 	for (char *c = name; *c; c++)
@@ -191,11 +225,18 @@ static void say_where(void)
 			*c = '_';
 	for (int32_t rest = dp_host.pid; rest; rest /= 10)
 		digits[count++] = (char)('0' + rest % 10);
-	char *at = put(line, "wrote deepprof-");
-	at = put(put(at, name), "-");
+	char *at = put(put(path, cwd), "/");
+	const char *file = at;
+	at = put(put(put(at, "deepprof-"), name), "-");
 	while (count)
 		*at++ = digits[--count];
-	put(at, ".html and .pb.gz");
+	put(at, ".html");
+	/* The agent has said that it is through with it, not that it could. */
+	if (DP_SYS3(SYS_faccessat, AT_FDCWD, path, F_OK) == 0)
+		put(put(put(line, "wrote "), file), " and .pb.gz");
+	else
+		put(put(put(line, "cannot write "), path),
+		        ": is there room, and may you write there? DEEPPROF_OUTPUT names another place");
 	say(NULL, line);
 }
 

@@ -75,50 +75,39 @@ void dp_sigprof_set_mask(uint64_t mask)
 	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0, MASK_SIZE);
 }
 
-/* Which of our timers stands still, since how much CPU time of its thread. After a vfork the child sees its
- * parent's: hence the comparison of the tid. */
-static __thread struct {
-	struct dp_thread *thread;
-	uint64_t cpu_ns;
-} paused;
-
-static uint64_t thread_cpu_ns(void)
-{
-	struct timespec now = {0};
-	DP_SYS2(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
+/* Which of our timers stands still. After a vfork the child sees its parent's: hence the comparison of the tid. */
+static __thread struct dp_thread *paused;
 
 void dp_sigprof_pause(void)
 {
 	const int32_t tid = (int32_t)DP_SYS0(SYS_gettid);
-	if (paused.thread && paused.thread->tid == tid)
+	if (paused && paused->tid == tid)
 		return;
 	struct dp_thread *thread = dp_thread_by_tid(tid);
 	if (!thread || dp_load_acquire(&thread->state) != DP_THREAD_ARMED)
 		return;
 	dp_timer_pause(thread);
-	paused.cpu_ns = thread_cpu_ns();
-	paused.thread = thread;
+	dp_store_relaxed(&thread->blocked_ns, dp_thread_cpu_ns(tid));
+	paused = thread;
 }
 
 bool dp_sigprof_is_paused(void)
 {
-	return paused.thread && paused.thread->tid == (int32_t)DP_SYS0(SYS_gettid);
+	return paused && paused->tid == (int32_t)DP_SYS0(SYS_gettid);
 }
 
 void dp_sigprof_forget(void)
 {
-	paused.thread = NULL;
+	paused = NULL;
 }
 
 void dp_sigprof_resume(void)
 {
-	struct dp_thread *thread = paused.thread;
+	struct dp_thread *thread = paused;
 	if (!thread || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return;
-	paused.thread = NULL;
-	dp_count_loss(DP_DROP_SIGNAL_BLOCKED, thread_cpu_ns() - paused.cpu_ns);
+	paused = NULL;
+	dp_timer_settle(thread);
 	dp_timer_resume(thread);
 }
 

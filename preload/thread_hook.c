@@ -46,6 +46,17 @@ static void find_stack(struct dp_thread *thread, size_t size)
 	}
 }
 
+/* A thread that was long in coming to its first instruction may have been found without a timer meanwhile. Two would
+ * count its time twice. */
+static void give_up_other_timer(int32_t tid)
+{
+	struct dp_thread *other = dp_thread_by_tid(tid);
+	if (other && dp_load_acquire(&other->state) == DP_THREAD_ARMED) {
+		dp_timer_disarm(other);
+		dp_thread_release(other);
+	}
+}
+
 static void *run_thread(void *argument)
 {
 	struct dp_thread *thread = argument;
@@ -53,7 +64,11 @@ static void *run_thread(void *argument)
 	void *const start_argument = thread->argument;
 	const bool is_apart = thread->is_apart;
 	find_stack(thread, thread->stack_size);
-	const int error = dp_timer_arm(thread, (int32_t)DP_SYS0(SYS_gettid));
+	thread->is_new = true;
+	const int32_t tid = (int32_t)DP_SYS0(SYS_gettid);
+	if (dp_load_relaxed(&dp_host.siblings_armed))
+		give_up_other_timer(tid);
+	const int error = dp_timer_arm(thread, tid);
 	if (error) {
 		dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 		dp_thread_release(thread);

@@ -38,6 +38,11 @@ static void tell_by_needed(struct dp_program *program, const char *name)
 {
 	program->is_python |= !strncmp(name, "libpython", 9);
 	program->is_jvm |= !strncmp(name, "libjvm.so", 9) || !strncmp(name, "libjli.so", 9);
+	const size_t used = strlen(program->needed), size = strlen(name);
+	if (used + size + 2 <= sizeof program->needed) {
+		memcpy(program->needed + used, name, size);
+		memcpy(program->needed + used + size, "\n", 2);
+	}
 }
 
 /* One word of a #! line; NULL at its end. */

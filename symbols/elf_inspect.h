@@ -27,6 +27,7 @@ struct dp_program {
 	bool is_setuid, is_setgid, has_capabilities; /* the loader then ignores LD_PRELOAD */
 	bool is_go;
 	bool is_python, is_jvm; /* by file name, #!, or the libraries it needs */
+	char needed[1024]; /* the libraries it is linked to, each followed by a newline; as many as there is room for */
 	bool has_symtab, has_dynsym, has_debug_info, has_debuglink, has_eh_frame;
 };
 

@@ -118,3 +118,19 @@ struct dp_bytes dp_elf_at(const struct dp_elf *elf, uint64_t address, uint64_t l
 	}
 	return (struct dp_bytes){NULL, 0};
 }
+
+struct dp_bytes dp_elf_frame_table(const struct dp_elf *elf)
+{
+	enum { TABLE = 12, ENTRY_SIZE = 8 };
+	static const uint8_t usual[] = {
+		1, 0x1b, 0x03, 0x3b}; /* version; pcrel sdata4, udata4, datarel sdata4 */
+	const struct dp_bytes header = dp_elf_at(elf, elf->eh_frame_hdr, elf->eh_frame_hdr_size), none = {NULL, 0};
+	uint32_t count;
+
+	if (header.size < TABLE || memcmp(header.start, usual, sizeof usual))
+		return none;
+	memcpy(&count, header.start + 8, sizeof count);
+	if ((header.size - TABLE) / ENTRY_SIZE < count)
+		return none;
+	return (struct dp_bytes){header.start + TABLE, (size_t)count * ENTRY_SIZE};
+}

@@ -123,5 +123,8 @@ int dp_elf_read(struct dp_elf *elf, const void *bytes, size_t size);
 bool dp_elf_section(const struct dp_elf *elf, const char *name, struct dp_elf_section *section);
 /* The bytes that the file gives to [address, address + at most limit); size 0: none. */
 struct dp_bytes dp_elf_at(const struct dp_elf *elf, uint64_t address, uint64_t limit);
+/* The search table of .eh_frame_hdr: pairs of int32_t, start of a function and its FDE, relative to the
+ * header and in order of starts. Size 0: there is none of the usual encodings. */
+struct dp_bytes dp_elf_frame_table(const struct dp_elf *elf);
 
 #endif

@@ -22,7 +22,6 @@ enum {
 	LOWEST_CODE = 0x10000,
 	ADDRESS_BITS = 48,
 	HEADER_TABLE = 12, /* where the table of an .eh_frame_hdr of the usual encodings begins */
-	ENTRY_SIZE = 8,
 };
 
 /* Tables that we made stand where no program has memory: each module's at its own 8 GiB. */
@@ -80,28 +79,16 @@ static bool build_table(struct module *module, uint64_t base)
 	return ok;
 }
 
-static bool has_usual_header(const struct dp_elf *elf, uint32_t *count)
-{
-	static const uint8_t usual[] = {
-		1, 0x1b, 0x03, 0x3b}; /* version; pcrel sdata4, udata4, datarel sdata4 */
-	const struct dp_bytes header = dp_elf_at(elf, elf->eh_frame_hdr, elf->eh_frame_hdr_size);
-
-	if (header.size < HEADER_TABLE || memcmp(header.start, usual, sizeof usual))
-		return false;
-	memcpy(count, header.start + 8, sizeof *count);
-	return *count && (header.size - HEADER_TABLE) / ENTRY_SIZE >= *count;
-}
-
 static void find_table(struct module *module, unsigned number)
 {
 	const struct dp_elf *elf = &module->elf;
 	const uint64_t bias = module->source->bias;
-	uint32_t count;
+	const struct dp_bytes table = dp_elf_frame_table(elf);
 
-	if (has_usual_header(elf, &count)) {
+	if (table.size) {
 		module->base = elf->eh_frame_hdr + bias;
 		module->table = module->base + HEADER_TABLE;
-		module->table_size = (uint64_t)count * ENTRY_SIZE;
+		module->table_size = table.size;
 	} else if (build_table(module, elf->code_start)) {
 		module->base = elf->code_start + bias;
 		module->table = own_tables + ((uint64_t)number << OWN_TABLE_SHIFT);
@@ -347,6 +334,15 @@ static bool is_in_stack(const struct dp_finish_input *input, uint64_t address)
 	return address >= input->stack_address && address - input->stack_address < input->stack_size;
 }
 
+/* In the part of the stack that was not copied, as far as anyone can tell. */
+static bool is_behind_copy(const struct dp_finish_input *input, uint64_t address)
+{
+	enum { STACK_MOST = 8 << 20 };
+	const uint64_t end = input->stack_address + input->stack_size;
+
+	return address + 16 > end && address - input->stack_address < STACK_MOST;
+}
+
 /* Points the cursor at finish->pc with the finisher's registers. libunwind takes the first pc of a walk as it
  * is, so for a caller it is given one inside the call. */
 static bool begin(struct finish *finish)
@@ -392,8 +388,12 @@ static int step_by_frame_pointer(struct finish *finish, int failure)
 		return failure;
 	if (!fp)
 		return finish->is_exact ? failure : DP_STOP_END;
-	if (fp & 7 || fp < finish->sp || !is_in_stack(finisher->input, fp) ||
-		!read_memory(finisher, fp, &next_fp) || !read_memory(finisher, fp + 8, &address))
+	if (fp & 7 || fp < finish->sp)
+		return failure;
+	if (is_behind_copy(finisher->input, fp))
+		return DP_STOP_BAD_MEMORY;
+	if (!is_in_stack(finisher->input, fp) || !read_memory(finisher, fp, &next_fp) ||
+		!read_memory(finisher, fp + 8, &address))
 		return failure;
 	if (!address)
 		return DP_STOP_END;
@@ -540,8 +540,11 @@ int dp_finish(struct dp_finisher *finisher, const struct dp_finish_input *input,
 		};
 		if (ret < 0)
 			ret = step(&finish);
-		if (ret >= 0)
+		if (ret >= 0) {
+			if (ret == DP_STOP_NO_MAP && finish.is_guessed && count > 1)
+				count--; /* see unwind_signal.c */
 			break;
+		}
 		if (finish.sp >= origin && (finish.sp - origin) / 8 < UINT32_MAX)
 			frame->place = (finish.sp - origin) / 8;
 		if (count == max) {

@@ -73,12 +73,16 @@ enum dp_stop {
 
 struct dp_walk {
 	/* in: at the tick, or where another reader handed the walk back. out: those of the last frame
-	 * written, as far as a walk knows them (pc, sp and fp). */
+	 * written, or of the unknown code that a guess led to (DP_STOP_NO_MAP), as far as a walk knows them
+	 * (pc, sp and fp). */
 	struct dp_registers registers;
 	struct dp_stack_view stack;
 	bool is_caller;         /* in, out: registers' pc is a return address; false at a tick */
 	uintptr_t place_origin; /* in: what places count from; 0 means registers' stack pointer */
 	enum dp_stop stop;      /* out */
+	/* out: a frame pointer was followed in code of no known object. Right for a JIT; wrong for an object that
+	 * nobody has told of yet. */
+	bool met_unknown;
 };
 
 /* Walks from walk->registers outward; writes at most max frames, leaf first, and returns how many (at least 1

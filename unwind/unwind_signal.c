@@ -146,6 +146,8 @@ static int step_without_cfi(const struct dp_code_map *map, struct dp_walk *walk,
 	if (may_be_nowhere && (position->pc < LOWEST_CODE || position->pc >> DP_ADDRESS_BITS))
 		return step_from_nowhere(map, walk, window, position, next, cfa);
 	ret = step_by_frame_pointer(window, position, failure, next, cfa);
+	if (rule == DP_RULE_NO_MAP)
+		walk->met_unknown = true;
 	if (ret == failure && may_be_nowhere)
 		ret = step_from_nowhere(map, walk, window, position, next, cfa);
 	return ret;
@@ -200,6 +202,7 @@ int dp_unwind(const struct dp_code_map *map, struct dp_rule_cache *cache, struct
 	struct dp_window window = {.view = &walk->stack};
 	int count = 0, stop = DP_STOP_TRUNCATED;
 
+	walk->met_unknown = false;
 	dp_window_turn(&window, at.sp); /* so that the first step, too, is seen to stay on its stack */
 	if (!map)
 		cache = NULL; /* generation 0 would match a cache of zeroes */
@@ -221,7 +224,10 @@ int dp_unwind(const struct dp_code_map *map, struct dp_rule_cache *cache, struct
 
 			stop = step_slowly(map, walk, &window, rule, &position, &caller, &slow_cfa);
 			if (stop != DP_STEP_OK) {
-				write_frame(frame, at.pc, UINT32_MAX, flags_of(&at));
+				if (stop == DP_STOP_NO_MAP && at.is_guessed && count > 1)
+					count--; /* a guess that led into no code and no further is none */
+				else
+					write_frame(frame, at.pc, UINT32_MAX, flags_of(&at));
 				break;
 			}
 			next = caller;

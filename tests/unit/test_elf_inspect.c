@@ -204,6 +204,25 @@ static void runtimes_are_known_by_name_and_by_library(void **state)
 	assert_false(plain.is_jvm || plain.is_python);
 }
 
+static void needed_libraries_are_listed_as_readelf_lists_them(void **state)
+{
+	(void)state;
+	char line[256], expected[1024] = "";
+	assert_int_equal(shell("cd %s && gcc -shared -fPIC -Wl,-soname,libone.so.1 -o libone.so a.c && "
+			       "gcc -Wl,--no-as-needed -o needy a.c libone.so -lm",
+				 folder),
+		0);
+	snprintf(line, sizeof line, "readelf -d %s | sed -n 's/.*NEEDED.*\\[\\(.*\\)\\]/\\1/p'", in_folder("needy"));
+	FILE *answer = popen(line, "r");
+	assert_non_null(answer);
+	while (fgets(line, sizeof line, answer))
+		strcat(expected, line);
+	pclose(answer);
+	assert_string_equal(inspected(in_folder("needy")).needed, expected);
+	assert_non_null(strstr(expected, "libone.so.1\n"));
+	assert_string_equal(inspected(in_folder("static")).needed, "");
+}
+
 static void what_is_no_program_is_said_so(void **state)
 {
 	struct dp_program program;
@@ -233,6 +252,7 @@ int main(void)
 		cmocka_unit_test(go_is_known),
 		cmocka_unit_test(scripts_name_their_interpreter),
 		cmocka_unit_test(runtimes_are_known_by_name_and_by_library),
+		cmocka_unit_test(needed_libraries_are_listed_as_readelf_lists_them),
 		cmocka_unit_test(what_is_no_program_is_said_so),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
