@@ -78,8 +78,10 @@ struct dp_process {
 enum dp_job_kind {
 	DP_JOB_GREET,   /* a new process */
 	DP_JOB_MODULES, /* bytes of its module log */
+	DP_JOB_LABELS,  /* bytes of its label log */
 	DP_JOB_RECORDS, /* bytes of its rings */
 	DP_JOB_WINDOW,  /* its window is over */
+	DP_JOB_FLUSH,   /* its window is over, and files are written as if it had ended */
 	DP_JOB_END,     /* it is over; the hands free it */
 	DP_JOB_ANSWER,  /* all jobs before this one are done: answer on this socket */
 	DP_JOB_FINISH,  /* the run is over: write the merged profile, answer on this socket */

@@ -89,19 +89,26 @@ static struct dp_job *with_account(struct dp_job *job)
 	return job;
 }
 
-static void drain_module_log(struct dp_process *process)
+static void drain_log(struct dp_process *process, const struct dp_ring_view *log, enum dp_job_kind kind)
 {
-	struct dp_region *region = process->region;
-	const struct dp_ring_view log = {&region->module_log, region->module_log_bytes, DP_MODULE_LOG_SIZE};
-	const uint32_t waiting = dp_ring_waiting(&log);
-	if (!waiting || waiting > DP_MODULE_LOG_SIZE)
+	const uint32_t waiting = dp_ring_waiting(log);
+	if (!waiting || waiting > log->size)
 		return;
-	struct dp_job *job = dp_job_new(DP_JOB_MODULES, process, waiting);
+	struct dp_job *job = dp_job_new(kind, process, waiting);
 	if (!job)
 		return;
-	dp_ring_peek(&log, 0, job->bytes, waiting);
-	dp_ring_release(&log, waiting);
+	dp_ring_peek(log, 0, job->bytes, waiting);
+	dp_ring_release(log, waiting);
 	dp_hands_give(job);
+}
+
+static void drain_logs(struct dp_process *process)
+{
+	struct dp_region *region = process->region;
+	const struct dp_ring_view modules = {&region->module_log, region->module_log_bytes, DP_MODULE_LOG_SIZE};
+	const struct dp_ring_view labels = {&region->label_log, region->label_log_bytes, DP_LABEL_LOG_SIZE};
+	drain_log(process, &modules, DP_JOB_MODULES);
+	drain_log(process, &labels, DP_JOB_LABELS);
 }
 
 static void lane_view(const struct dp_process *process, uint32_t lane, struct dp_ring_view *view)
@@ -112,7 +119,7 @@ static void lane_view(const struct dp_process *process, uint32_t lane, struct dp
 	view->size = DP_LANE_RING_SIZE;
 }
 
-/* Empties the rings; the module log after them, so that it tells of every module a record can mean. */
+/* Empties the rings; the logs after them, so that they tell of every module and label a record can mean. */
 static void drain(struct dp_process *process)
 {
 	struct dp_region *region = process->region;
@@ -142,7 +149,7 @@ static void drain(struct dp_process *process)
 		dp_ring_release(&view, waiting[i]);
 		at += waiting[i];
 	}
-	drain_module_log(process);
+	drain_logs(process);
 	if (job)
 		dp_hands_give(with_account(job));
 }
@@ -313,6 +320,16 @@ static void end_process(struct dp_process *process)
 		dp_hands_give(job);
 }
 
+static void flush(struct dp_process *process, uint32_t how)
+{
+	if (how == DP_FLUSH_END) {
+		end_process(process);
+		return;
+	}
+	drain(process);
+	give(DP_JOB_FLUSH, process);
+}
+
 /* ---- messages ---- */
 
 /* The host says how far it has come: an answer that never reached it (it waits 2 ms, then goes on with its work) is
@@ -409,7 +426,7 @@ static void on_message(int socket, const struct dp_message *message, const char 
 	case DP_MESSAGE_FLUSH:
 		process = find_process(message->identity);
 		if (process)
-			end_process(process);
+			flush(process, message->argument);
 		give_answer(DP_JOB_ANSWER, socket);
 		break;
 	case DP_MESSAGE_STATUS:

@@ -109,6 +109,11 @@ static bool do_job(struct dp_job *job)
 		if (process->work)
 			dp_work_take_modules(process, job);
 		break;
+	case DP_JOB_LABELS:
+		if (process->work)
+			process->work->own_losses[DP_DROP_BAD_RECORD].count +=
+			        dp_labels_take_log(&process->work->labels, job->bytes, job->size);
+		break;
 	case DP_JOB_RECORDS:
 		if (process->work)
 			take_records(process, job);
@@ -117,6 +122,12 @@ static bool do_job(struct dp_job *job)
 		if (process->work) {
 			dp_work_take_account(process, job);
 			close_window(process);
+		}
+		break;
+	case DP_JOB_FLUSH:
+		if (process->work) {
+			close_window(process);
+			dp_deliver_end(process);
 		}
 		break;
 	case DP_JOB_END:

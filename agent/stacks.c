@@ -46,10 +46,11 @@ static void grow(struct dp_stacks *stacks)
 	stacks->bucket_count = size;
 }
 
-static int is_same(const struct dp_stack *stack, uint32_t tid, uint32_t generation, uint16_t stop,
-        const struct dp_frame *frames, unsigned count)
+static int is_same(
+        const struct dp_stack *stack, const struct dp_stack_key *key, const struct dp_frame *frames, unsigned count)
 {
-	if (stack->tid != tid || stack->generation != generation || stack->stop != stop || stack->frame_count != count)
+	if (stack->tid != key->tid || stack->generation != key->generation || stack->stop != key->stop ||
+	        stack->labels != key->labels || stack->frame_count != count)
 		return 0;
 	for (unsigned i = 0; i < count; i++)
 		if (stack->frames[i] != frame_word(&frames[i]))
@@ -57,14 +58,15 @@ static int is_same(const struct dp_stack *stack, uint32_t tid, uint32_t generati
 	return 1;
 }
 
-void dp_stacks_add(struct dp_stacks *stacks, uint32_t tid, uint32_t generation, uint16_t stop,
-        const struct dp_frame *frames, unsigned count, uint64_t weight_ns, uint64_t samples)
+void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, const struct dp_frame *frames,
+        unsigned count, uint64_t weight_ns, uint64_t samples)
 {
-	uint64_t hash = mix(mix((uint64_t)tid << 32 | generation, stop), count);
+	uint64_t hash = mix((uint64_t)key->tid << 32 | key->generation,
+	        (uint64_t)key->labels << 32 | (uint64_t)key->stop << 16 | count);
 	for (unsigned i = 0; i < count; i++)
 		hash = mix(hash, frame_word(&frames[i]));
 	struct dp_stack *stack = stacks->buckets[hash % stacks->bucket_count];
-	while (stack && (stack->hash != hash || !is_same(stack, tid, generation, stop, frames, count)))
+	while (stack && (stack->hash != hash || !is_same(stack, key, frames, count)))
 		stack = stack->next;
 	if (!stack) {
 		stack = dp_arena_alloc(&stacks->arena, sizeof *stack + count * sizeof stack->frames[0]);
@@ -74,9 +76,10 @@ void dp_stacks_add(struct dp_stacks *stacks, uint32_t tid, uint32_t generation, 
 			return;
 		}
 		stack->hash = hash;
-		stack->tid = tid;
-		stack->generation = generation;
-		stack->stop = stop;
+		stack->tid = key->tid;
+		stack->generation = key->generation;
+		stack->stop = key->stop;
+		stack->labels = key->labels;
 		stack->frame_count = (uint16_t)count;
 		for (unsigned i = 0; i < count; i++)
 			stack->frames[i] = frame_word(&frames[i]);

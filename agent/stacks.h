@@ -19,6 +19,7 @@ struct dp_stack {
 	uint32_t tid, generation;
 	uint16_t stop; /* enum dp_stop */
 	uint16_t frame_count;
+	uint16_t labels; /* number of its label set */
 	uint64_t frames[]; /* leaf first */
 };
 
@@ -30,8 +31,13 @@ struct dp_stacks {
 };
 
 int dp_stacks_init(struct dp_stacks *stacks, size_t cap_bytes); /* 0 or -ENOMEM */
-void dp_stacks_add(struct dp_stacks *stacks, uint32_t tid, uint32_t generation, uint16_t stop,
-        const struct dp_frame *frames, unsigned count, uint64_t weight_ns, uint64_t samples);
+/* What else tells two stacks apart. */
+struct dp_stack_key {
+	uint32_t tid, generation;
+	uint16_t stop, labels;
+};
+void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, const struct dp_frame *frames,
+        unsigned count, uint64_t weight_ns, uint64_t samples);
 void dp_stacks_fini(struct dp_stacks *stacks);
 
 #endif

@@ -243,25 +243,23 @@ static int add_stack(
 		if (location >= 0)
 			locations[count++] = location;
 	}
-	/* Sorted by key. Which process it was matters only where several are in one profile. */
+	/* Which process it was matters only where several are in one profile. */
 	const bool is_merged = dp_deliver_is_merged();
-	const struct dp_label labels[] = {
-	        {.key = dp_profile_text(profile, "pid"),
-	                .number = process->pid,
-	                .unit = dp_profile_text(profile, "")},
-	        {.key = dp_profile_text(profile, "process"),
-	                .text = dp_profile_text(profile, process->name),
-	                .unit = dp_profile_text(profile, "")},
-	        {.key = dp_profile_text(profile, "thread"),
-	                .text = dp_profile_text(profile, task_name(process, stack->tid)),
-	                .unit = dp_profile_text(profile, "")},
-	        {.key = dp_profile_text(profile, "tid"), .number = stack->tid, .unit = dp_profile_text(profile, "")},
+	struct dp_label labels[4 + DP_LABEL_PAIRS_MAX] = {
+	        {.key = "thread", .text = task_name(process, stack->tid), .unit = ""},
+	        {.key = "tid", .number = stack->tid, .unit = ""},
+	        {.key = "pid", .number = process->pid, .unit = ""},
+	        {.key = "process", .text = process->name, .unit = ""},
 	};
+	const uint32_t common = is_merged ? 4 : 2;
+	const int own = dp_labels_of(&process->work->labels, stack->labels, labels + common);
+	if (own < 0)
+		process->work->own_losses[DP_DROP_LABELS].count += stack->count;
 	const struct dp_profile_sample sample = {
 	        .locations = locations,
 	        .location_count = count,
-	        .labels = is_merged ? labels : labels + 2,
-	        .label_count = is_merged ? 4 : 2,
+	        .labels = labels,
+	        .label_count = common + (uint32_t)(own > 0 ? own : 0),
 	        .values = {(int64_t)stack->count, (int64_t)stack->weight_ns},
 	};
 	return dp_profile_sample(profile, &sample);

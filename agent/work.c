@@ -51,6 +51,7 @@ void dp_work_fini(struct dp_process *process)
 	dp_finisher_free(work->finisher);
 	dp_stacks_fini(&work->stacks);
 	dp_modules_fini(&work->modules);
+	dp_labels_fini(&work->labels);
 	dp_perf_map_free(work->perf_map);
 	dp_profile_free(work->total);
 	while (work->held) {
@@ -291,8 +292,8 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	note_task(process, record->tid);
 	work->samples++;
 	work->weight_ns += record->weight_ns;
-	dp_stacks_add(&work->stacks, record->tid, record->generation, (uint16_t)stop, frames, (unsigned)count,
-	        record->weight_ns, record->weight_ns / process->period_ns);
+	const struct dp_stack_key key = {record->tid, record->generation, (uint16_t)stop, record->labels};
+	dp_stacks_add(&work->stacks, &key, frames, (unsigned)count, record->weight_ns, record->weight_ns / process->period_ns);
 }
 
 /* False: no memory, or a host that tells no modules and never will: its records go without names. */

@@ -4,6 +4,7 @@
 #define DEEPPROF_AGENT_WORK_H
 
 #include "agent/agent.h"
+#include "agent/labels.h"
 #include "agent/modules.h"
 #include "agent/stacks.h"
 #include "base/profile.h"
@@ -16,6 +17,7 @@ struct dp_task {
 
 struct dp_work {
 	struct dp_modules modules;
+	struct dp_labels labels;
 	struct dp_finisher *finisher;
 	uint32_t finisher_generation;
 	struct dp_stacks stacks;

@@ -30,6 +30,8 @@
 	XX(TINY_STACK, "tiny_stack", "too little stack left in the handler, leaf only")                      \
 	XX(SLICE_FULL, "slice_full", "no room for a copy of the stack")                                      \
 	XX(SLICE_SHORT, "slice_short", "the copy of the stack ended before the stack did")                   \
+	/* labels: the sample is kept */                                                                     \
+	XX(LABELS, "labels", "more label sets than are kept: a value became \"other\", or a label is missing") \
 	/* in the agent */                                                                                   \
 	XX(TABLE_FULL, "table_full", "the window's memory cap: stacks merged into the overflow bucket")      \
 	XX(BAD_RECORD, "bad_record", "a record in the region that makes no sense")                           \

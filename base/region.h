@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-	DP_REGION_VERSION = 1,
+	DP_REGION_VERSION = 2,
 	DP_PIECE_SIZE = 256 * 1024,
 	DP_PIECE_MAX = 32, /* 8 MiB a host at most */
 	DP_LANE_RING_SIZE = 32 * 1024,
@@ -24,10 +24,16 @@ enum {
 	DP_LANES_MORE_PIECE = 7,
 	DP_LANE_MAX = 64,
 	DP_MODULE_LOG_SIZE = 16 * 1024,
+	DP_LABEL_LOG_SIZE = 8 * 1024,
 	DP_SETTINGS_SIZE = 12 * 1024,
 	DP_THREAD_MAX = 1024, /* entries of the thread list; threads beyond are sampled but not listed */
 	DP_FRAME_MAX = 512,   /* frames of one sample */
 	DP_SLICE_MAX = 16 * 1024,
+	DP_LABEL_SET_MAX = 4096, /* label sets of one process, with the empty one */
+	DP_LABEL_PAIRS_MAX = 8,  /* of one set */
+	DP_LABEL_KEY_MAX = 63,   /* bytes, without NUL */
+	DP_LABEL_VALUE_MAX = 127,
+	DP_LABEL_TEXT_MAX = DP_LABEL_PAIRS_MAX * (DP_LABEL_KEY_MAX + DP_LABEL_VALUE_MAX + 2),
 };
 #define DP_REGION_MAGIC UINT64_C(0x6e6f696765727064) /* "dpregion" */
 
@@ -81,8 +87,10 @@ struct dp_region {
 	_Atomic uint32_t flushed;      /* 1: all that was in the rings when is_ending was set is delivered */
 
 	struct dp_ring module_log __attribute__((aligned(64)));
+	struct dp_ring label_log;
 	struct dp_ring lanes[DP_LANE_MAX];
 	uint8_t module_log_bytes[DP_MODULE_LOG_SIZE];
+	uint8_t label_log_bytes[DP_LABEL_LOG_SIZE];
 	char settings[DP_SETTINGS_SIZE];
 	struct dp_thread_entry threads[DP_THREAD_MAX];
 };
@@ -118,7 +126,7 @@ struct dp_record {
 	uint32_t generation; /* of the module list at the tick */
 	uint64_t weight_ns;
 	uint16_t stop; /* enum dp_stop of the walk */
-	uint16_t losses; /* reserved */
+	uint16_t labels; /* number of the thread's label set, 0: none */
 	uint32_t slice_size;    /* bytes, a multiple of 8 */
 	uint64_t slice_address; /* of its first byte in the host */
 };
@@ -137,6 +145,14 @@ struct dp_module_record {
 	uint8_t build_id_size, reserved[7];
 };
 
+/* A record in the label log: this, then "key\0value\0" for each pair, padded to 8 bytes. */
+struct dp_label_record {
+	uint32_t size_bytes;
+	uint32_t number;    /* of the set, from 1 on */
+	uint32_t text_size; /* without the padding */
+	uint32_t reserved;
+};
+
 /* ---- over the socket ---- */
 
 enum dp_message_kind {
@@ -148,10 +164,13 @@ enum dp_message_kind {
 	DP_MESSAGE_FINISH,     /* command -> agent of its run: write the merged profile, then answer */
 };
 
+enum dp_flush { DP_FLUSH_END, /* nothing more will come of this host */ DP_FLUSH_GOES_ON };
+
 struct dp_message {
 	uint32_t kind, version;
 	int32_t pid;
-	uint32_t argument; /* PIECE: its number; TABLES: entries of earlier answers that have arrived */
+	/* PIECE: its number; TABLES: entries of earlier answers that have arrived; FLUSH: enum dp_flush */
+	uint32_t argument;
 	uint64_t identity; /* the region's */
 };
 

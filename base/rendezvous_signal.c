@@ -2,6 +2,7 @@
  * The rendezvous' name, by system calls alone. */
 #include "base/rendezvous.h"
 
+#include "base/region.h"
 #include "base/syscall.h"
 
 #include <fcntl.h>
@@ -90,7 +91,11 @@ bool dp_rendezvous_name(char *name, const char *installation)
 		return false;
 	mix_file(&hash, "/proc/self/cgroup");
 
-	char *at = put_hex(put_text(name, "deepprof/1/"), hash);
+	/* An agent of the same place but of another version serves hosts of its own until they end. */
+	char *at = put_text(name, "deepprof/");
+	*at++ = (char)('0' + DP_REGION_VERSION % 10);
+	*at++ = '/';
+	at = put_hex(at, hash);
 	*at++ = '/';
 	*at = 0;
 	return true;

@@ -23,6 +23,7 @@ enum dp_errand_kind {
 struct dp_errand {
 	enum dp_errand_kind kind;
 	uint32_t timeout_ms; /* FLUSH */
+	bool goes_on;        /* FLUSH: the host does; false: it ends */
 	uint32_t piece;      /* PIECE: which */
 	bool needs_nanny;    /* START: the host would inherit an orphan */
 	/* Answers. */

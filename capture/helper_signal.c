@@ -346,10 +346,15 @@ static long flush(void)
 	const long socket = reach_agent();
 	if (socket < 0)
 		return socket;
-	const long error = send_message(socket, DP_MESSAGE_FLUSH, 0, NULL, 0, -1);
+	const uint32_t how = the_errand->goes_on ? DP_FLUSH_GOES_ON : DP_FLUSH_END;
+	const long error = send_message(socket, DP_MESSAGE_FLUSH, how, NULL, 0, -1);
+	uint8_t answer;
 	if (error)
 		return error;
-	return wait_readable(socket, the_errand->timeout_ms) ? 0 : -ETIME;
+	if (!wait_readable(socket, the_errand->timeout_ms))
+		return -ETIME;
+	/* Readable is also what an agent leaves that died meanwhile. */
+	return DP_SYS(SYS_recvfrom, socket, &answer, sizeof answer, MSG_DONTWAIT, 0, 0) == sizeof answer ? 0 : -EPIPE;
 }
 
 static void run_errand(void)

@@ -23,12 +23,15 @@ enum {
 	DP_LANES_EARLY = 2,
 };
 
-enum dp_thread_state { DP_THREAD_FREE, DP_THREAD_CLAIMED, DP_THREAD_ARMED };
+/* Idle: a live thread without a timer, because the profiler is stopped. Whoever moves a record from armed or idle to
+ * claimed owns it, and its timer, until it moves on. */
+enum dp_thread_state { DP_THREAD_FREE, DP_THREAD_CLAIMED, DP_THREAD_ARMED, DP_THREAD_IDLE };
 
 /* One thread with a timer. Its address is what the timer's cookie stands for; memory is never given back. */
 struct dp_thread {
 	_Atomic uint32_t state; /* enum dp_thread_state */
 	uint32_t number;        /* which record this is; constant */
+	_Atomic bool is_paused; /* the timer stands still: SIGPROF is blocked. The thread itself */
 	int32_t tid;
 	int32_t timer;          /* the kernel's id; -1: none */
 	uint32_t last_lane;
@@ -41,6 +44,7 @@ struct dp_thread {
 	uintptr_t stack_low, stack_high; /* 0, 0: not known */
 	uintptr_t stack_usable;          /* above the guard */
 	uint32_t end_rounds;
+	_Atomic uint32_t labels; /* number of its label set (label.h). The thread itself */
 	size_t stack_size, guard_size; /* as asked for */
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
@@ -65,7 +69,8 @@ struct dp_lane {
 enum dp_off {
 	DP_OFF_SECCOMP = 1,  /* a filter came after us: no system call that the program does not make itself */
 	DP_OFF_CLONE = 2,    /* name spaces pending: no clone */
-	DP_OFF_DISABLED = 4, /* by setting, or stopped */
+	DP_OFF_DISABLED = 4, /* for good */
+	DP_OFF_STOPPED = 8,  /* by deepprof_stop(), or not started yet: no timers, everything else as usual */
 };
 
 struct r_debug; /* link.h */
@@ -143,11 +148,20 @@ extern struct dp_owner_page dp_owner;
 void dp_host_init(uint64_t period_ns);
 /* Installs the handler and arms the calling thread. 0 or -errno. */
 int dp_host_arm(void);
-/* Takes every timer away. */
+/* Takes every timer away; the records stay, idle. */
 void dp_host_disarm(void);
+/* Timers again, for every idle record and the calling thread: 0 or -errno of the latter's. */
+int dp_host_rearm(void);
+/* Stopped. A new region for what comes, because settings changed; the agent ends the old one when it is greeted anew.
+ * 0, or -EBUSY where a tick is still at work. */
+int dp_host_renew(void);
+/* Stopped, nothing sampled yet: the profile begins now. */
+void dp_host_begin(void);
 /* In the only thread of a forked child: forget the parent's threads, lanes and region, take on a new identity, arm
  * the calling thread. */
 void dp_host_after_fork(void);
+/* What was sampled so far is delivered: 0 when the agent said so, else -errno (-ETIME: not within timeout_ms). */
+int dp_host_flush(uint32_t timeout_ms);
 /* The orderly end of the process: what was sampled is handed over, and with answer_ms > 0 the agent's word awaited,
  * at most so long, that it is delivered. True when it came. */
 bool dp_host_end(uint32_t answer_ms);
@@ -167,9 +181,13 @@ struct dp_thread *dp_thread_of(const siginfo_t *info);
 /* Was it sent by a timer of ours, though perhaps one that is gone? */
 bool dp_is_tick(const siginfo_t *info);
 
-/* Creates and starts the timer on tid's CPU clock; 0 or -errno (EAGAIN: RLIMIT_SIGPENDING). */
+/* Creates and starts the timer on tid's CPU clock; 0 or -errno (EAGAIN: RLIMIT_SIGPENDING). While the profiler is
+ * stopped the record becomes idle instead. */
 int dp_timer_arm(struct dp_thread *thread, int32_t tid);
-void dp_timer_disarm(struct dp_thread *thread);
+/* Armed or idle becomes claimed, without a timer; false: it was neither. */
+bool dp_timer_disarm(struct dp_thread *thread);
+/* Armed becomes idle. */
+void dp_timer_rest(struct dp_thread *thread);
 /* Stop an armed timer, start it again. */
 void dp_timer_pause(struct dp_thread *thread);
 int dp_timer_resume(struct dp_thread *thread);
@@ -183,7 +201,9 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext);
 
 /* Signal. The housekeeping that is due after this tick, if any; at most one rare thing. */
 void dp_housekeep(struct dp_thread *self);
-/* All signals blocked. dp_host_end()'s part that makes system calls. */
+/* All signals blocked. The parts of dp_host_end(), dp_host_flush() and dp_host_renew() that make system calls. */
 bool dp_housekeep_end(uint32_t answer_ms);
+int dp_housekeep_flush(uint32_t timeout_ms);
+int dp_housekeep_renew(void);
 
 #endif

@@ -2,6 +2,7 @@
  * The life of the guest: set up, armed, forked, ended. */
 #include "capture/host.h"
 #include "capture/helper.h"
+#include "capture/label.h"
 #include "capture/map.h"
 #include "capture/module.h"
 #include "capture/starter.h"
@@ -104,6 +105,8 @@ static int arm_caller(uintptr_t low, uintptr_t high)
 	if (error) {
 		dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 		dp_thread_release(thread);
+	} else {
+		dp_labels_attach(thread);
 	}
 	return error;
 }
@@ -120,9 +123,56 @@ void dp_host_disarm(void)
 		struct dp_thread *threads = dp_load_acquire(&dp_host.thread_chunks[chunk]);
 		const uint32_t size = chunk ? DP_THREAD_CHUNK_MORE : DP_THREAD_CHUNK;
 		for (uint32_t i = 0; threads && i < size; i++)
-			if (dp_load_acquire(&threads[i].state) == DP_THREAD_ARMED)
-				dp_timer_disarm(&threads[i]);
+			dp_timer_rest(&threads[i]);
 	}
+}
+
+/* A thread that ended while we were stopped has no clock any more. */
+static void rearm(struct dp_thread *thread)
+{
+	uint32_t idle = DP_THREAD_IDLE;
+	if (!dp_cas(&thread->state, &idle, DP_THREAD_CLAIMED))
+		return;
+	const int error = dp_timer_arm(thread, thread->tid);
+	if (error == -EINVAL || error == -ESRCH) {
+		dp_thread_release(thread);
+	} else if (error) {
+		dp_count_loss(DP_DROP_TIMER_MISSING, 0);
+		dp_store_release(&thread->state, DP_THREAD_IDLE);
+	}
+}
+
+int dp_host_rearm(void)
+{
+	for (uint32_t chunk = 0; chunk < DP_THREAD_CHUNKS; chunk++) {
+		struct dp_thread *threads = dp_load_acquire(&dp_host.thread_chunks[chunk]);
+		const uint32_t size = chunk ? DP_THREAD_CHUNK_MORE : DP_THREAD_CHUNK;
+		for (uint32_t i = 0; threads && i < size; i++)
+			rearm(&threads[i]);
+	}
+	const struct dp_thread *self = dp_thread_by_tid((int32_t)DP_SYS0(SYS_gettid));
+	if (!self)
+		return arm_caller(0, 0);
+	return dp_load_acquire(&self->state) == DP_THREAD_ARMED ? 0 : -EAGAIN;
+}
+
+void dp_host_begin(void)
+{
+	take_identity();
+}
+
+int dp_host_renew(void)
+{
+	uint64_t all = ~UINT64_C(0), before;
+	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+	const int error = dp_housekeep_renew();
+	if (!error) {
+		memset(dp_host.losses, 0, sizeof dp_host.losses);
+		reset_lanes();
+		take_identity();
+	}
+	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
+	return error;
 }
 
 void dp_host_after_fork(void)
@@ -149,6 +199,7 @@ void dp_host_after_fork(void)
 	}
 	dp_store_relaxed(&dp_host.region, NULL); /* not mapped here */
 	dp_store_relaxed(&dp_host.is_keeping, 0);
+	dp_labels_after_fork();
 	dp_store_relaxed(&dp_host.ticks, 0);
 	memset(dp_host.losses, 0, sizeof dp_host.losses);
 	dp_host.attempts = dp_host.next_attempt_tick = dp_host.sweep_tick = 0;
@@ -171,10 +222,21 @@ void dp_host_after_fork(void)
 	arm_caller(low, high);
 }
 
+int dp_host_flush(uint32_t timeout_ms)
+{
+	uint64_t all = ~UINT64_C(0), before;
+	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
+		return -EPERM;
+	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+	const int error = dp_housekeep_flush(timeout_ms);
+	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
+	return error;
+}
+
 bool dp_host_end(uint32_t answer_ms)
 {
 	uint64_t all = ~UINT64_C(0), before;
-	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off))
+	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & ~(uint32_t)DP_OFF_STOPPED)
 		return false;
 	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
 	const bool is_answered = dp_housekeep_end(answer_ms);

@@ -2,6 +2,7 @@
  * The rare things: at most one a tick, never where the host would notice. */
 #include "capture/helper.h"
 #include "capture/host.h"
+#include "capture/label.h"
 #include "capture/map.h"
 #include "capture/module.h"
 #include "capture/starter.h"
@@ -193,6 +194,7 @@ static bool publish_region(uint8_t *piece)
 	dp_host.image_start_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	list_threads(region);
 	dp_host.tables_taken = 0;
+	dp_tell_labels(region, true);
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
 	dp_host.heartbeat_ms = now_ms();
@@ -472,11 +474,10 @@ static void sweep_ended(void)
 		struct dp_thread *thread = &threads[number < DP_THREAD_CHUNK
 		                                            ? number
 		                                            : (number - DP_THREAD_CHUNK) % DP_THREAD_CHUNK_MORE];
-		if (dp_load_acquire(&thread->state) == DP_THREAD_ARMED &&
-		        DP_SYS3(SYS_tgkill, dp_host.pid, thread->tid, 0) == -ESRCH) {
-			dp_timer_disarm(thread);
+		const uint32_t state = dp_load_acquire(&thread->state);
+		if ((state == DP_THREAD_ARMED || state == DP_THREAD_IDLE) &&
+		        DP_SYS3(SYS_tgkill, dp_host.pid, thread->tid, 0) == -ESRCH && dp_timer_disarm(thread))
 			dp_thread_release(thread);
-		}
 	}
 }
 
@@ -510,6 +511,8 @@ static void do_one_thing(struct dp_region *region, uint32_t tick)
 	const uint32_t generation = dp_load_relaxed(&dp_module_generation);
 	if (dp_host.modules_published != generation)
 		dp_tell_modules(region);
+	if (dp_labels_wait())
+		dp_tell_labels(region, false);
 	if (dp_map_generation() != generation)
 		dp_map_rebuild();
 	const uint32_t ready = dp_load_acquire(&region->tables_ready);
@@ -541,7 +544,7 @@ static bool is_due(struct dp_region *region, uint32_t tick)
 	       dp_host.modules_published != dp_load_relaxed(&dp_module_generation) ||
 	       dp_map_generation() != dp_load_relaxed(&dp_module_generation) ||
 	       dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT || tick - dp_host.sweep_tick > SWEEP_TICKS ||
-	       is_unknown_due(tick) || dp_load_relaxed(&region->is_given_up) ||
+	       is_unknown_due(tick) || dp_labels_wait() || dp_load_relaxed(&region->is_given_up) ||
 	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || tick % 64 == 0;
 }
 
@@ -559,11 +562,15 @@ void dp_housekeep(struct dp_thread *self)
 	uint32_t free = 0;
 	if (!dp_cas(&dp_host.is_keeping, &free, 1))
 		return;
-	do_one_thing(dp_load_acquire(&dp_host.region), tick);
+	/* A tick that was on its way when all was stopped leaves things as they are. */
+	if (!(dp_load_acquire(&dp_host.off) & DP_OFF_STOPPED))
+		do_one_thing(dp_load_acquire(&dp_host.region), tick);
 	dp_store_release(&dp_host.is_keeping, 0);
 }
 
 /* ---- the end ---- */
+
+enum { KEEPING_TRIES = 100 };
 
 static void pause_ms(long ms)
 {
@@ -571,9 +578,9 @@ static void pause_ms(long ms)
 	DP_SYS2(SYS_nanosleep, &pause, 0);
 }
 
-static bool take_keeping(void)
+static bool take_keeping(int tries)
 {
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < tries; i++) {
 		uint32_t free = 0;
 		if (dp_cas(&dp_host.is_keeping, &free, 1))
 			return true;
@@ -608,10 +615,21 @@ static void settle_threads(void)
 	}
 }
 
+/* More than the log holds at once: the agent empties it every 50 ms. */
+static void tell_all_labels(struct dp_region *region)
+{
+	enum { TRIES = 40, PAUSE_MS = 5 };
+	for (int i = 0; i < TRIES && dp_labels_wait(); i++) {
+		if (i)
+			pause_ms(PAUSE_MS);
+		dp_tell_labels(region, false);
+	}
+}
+
 bool dp_housekeep_end(uint32_t answer_ms)
 {
 	bool is_answered = false;
-	if (!dp_load_relaxed(&dp_host.ticks) || !may_call_system() || !take_keeping())
+	if (!dp_load_relaxed(&dp_host.ticks) || !may_call_system() || !take_keeping(KEEPING_TRIES))
 		return false;
 	if (!dp_load_acquire(&dp_host.region))
 		hand_over_late();
@@ -620,6 +638,7 @@ bool dp_housekeep_end(uint32_t answer_ms)
 		struct timespec now = {0};
 		dp_tell_modules(region);
 		settle_threads();
+		tell_all_labels(region);
 		DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
 		dp_store_relaxed(&region->end_cpu_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
 		dp_store_release(&region->is_ending, 1);
@@ -630,4 +649,53 @@ bool dp_housekeep_end(uint32_t answer_ms)
 	}
 	dp_store_release(&dp_host.is_keeping, 0);
 	return is_answered;
+}
+
+/* ---- while the program goes on ---- */
+
+int dp_housekeep_flush(uint32_t timeout_ms)
+{
+	int error = -ENOTCONN;
+	if (!may_call_system())
+		return -EPERM;
+	if (!dp_load_relaxed(&dp_host.ticks))
+		return 0;
+	if (!take_keeping(KEEPING_TRIES + (int)(timeout_ms < 100000 ? timeout_ms : 100000)))
+		return -EBUSY;
+	if (!dp_load_acquire(&dp_host.region))
+		hand_over_late();
+	struct dp_region *region = dp_load_acquire(&dp_host.region);
+	if (region && may_clone()) {
+		struct dp_errand errand = {.kind = DP_ERRAND_FLUSH, .timeout_ms = timeout_ms, .goes_on = true};
+		dp_tell_modules(region);
+		tell_all_labels(region);
+		error = (int)dp_helper_run(&errand);
+	}
+	dp_store_release(&dp_host.is_keeping, 0);
+	return error;
+}
+
+int dp_housekeep_renew(void)
+{
+	const uint32_t count = dp_load_relaxed(&dp_host.lane_count);
+	uint32_t leased = 0;
+	if (!may_call_system())
+		return -EPERM;
+	if (!take_keeping(KEEPING_TRIES))
+		return -EBUSY;
+	if (!dp_load_acquire(&dp_host.region) && dp_load_relaxed(&dp_host.ticks))
+		hand_over_late();
+	while (leased < count && lease_for_change(dp_host.lanes[leased]))
+		leased++;
+	if (leased == count) {
+		dp_store_release(&dp_host.region, NULL);
+		dp_host.unpublished = NULL;
+		dp_host.attempts = 0;
+		dp_host.next_attempt_tick = dp_load_relaxed(&dp_host.ticks);
+		dp_host.has_started = false;
+	}
+	for (uint32_t i = 0; i < leased; i++)
+		dp_store_release(&dp_host.lanes[i]->is_leased, 0);
+	dp_store_release(&dp_host.is_keeping, 0);
+	return leased == count ? 0 : -EBUSY;
 }

@@ -45,6 +45,8 @@ struct dp_thread *dp_thread_claim(void)
 			dp_store_relaxed(&thread->expired, 0);
 			dp_store_relaxed(&thread->blocked_ns, 0);
 			thread->is_new = false;
+			dp_store_relaxed(&thread->is_paused, false);
+			dp_store_relaxed(&thread->labels, 0);
 			thread->last_lane = number % DP_LANES_EARLY;
 			dp_store_relaxed(&hint, number + 1);
 			return thread;
@@ -203,29 +205,54 @@ int dp_timer_arm(struct dp_thread *thread, int32_t tid)
 	};
 	int32_t timer = -1;
 	thread->tid = tid;
+	if (dp_load_acquire(&dp_host.off) & DP_OFF_STOPPED) {
+		list_thread(thread, (uint32_t)tid);
+		dp_store_release(&thread->state, DP_THREAD_IDLE);
+		return 0;
+	}
 	long error = DP_SYS3(SYS_timer_create, clock_of(tid), &event, &timer);
 	if (error < 0)
 		return (int)error;
 	thread->timer = timer;
 	list_thread(thread, (uint32_t)tid);
 	dp_store_release(&thread->state, DP_THREAD_ARMED);
-	error = dp_timer_resume(thread);
+	/* Either we see that the thread blocks SIGPROF, or that all is being stopped, or whoever does so sees our
+	 * timer. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!dp_load_relaxed(&thread->is_paused))
+		error = dp_timer_resume(thread);
 	if (error < 0) {
 		dp_timer_disarm(thread);
 		return (int)error;
 	}
+	if (dp_load_relaxed(&thread->is_paused)) {
+		dp_timer_pause(thread);
+		dp_store_relaxed(&thread->blocked_ns, dp_thread_cpu_ns(tid));
+	}
+	if (dp_load_relaxed(&dp_host.off) & DP_OFF_STOPPED)
+		dp_timer_rest(thread);
 	return 0;
 }
 
-void dp_timer_disarm(struct dp_thread *thread)
+bool dp_timer_disarm(struct dp_thread *thread)
 {
+	uint32_t armed = DP_THREAD_ARMED, idle = DP_THREAD_IDLE;
+	if (!dp_cas(&thread->state, &armed, DP_THREAD_CLAIMED))
+		return dp_cas(&thread->state, &idle, DP_THREAD_CLAIMED);
 	const int32_t timer = thread->timer;
-	dp_store_release(&thread->state, DP_THREAD_CLAIMED);
 	thread->timer = -1;
 	if (timer >= 0) {
 		DP_SYS1(SYS_timer_delete, timer);
 		dp_timer_settle(thread);
+		thread->first_ns = UINT64_MAX;
 	}
+	return true;
+}
+
+void dp_timer_rest(struct dp_thread *thread)
+{
+	if (dp_timer_disarm(thread))
+		dp_store_release(&thread->state, DP_THREAD_IDLE);
 }
 
 void dp_count_loss(enum dp_drop reason, uint64_t weight_ns)

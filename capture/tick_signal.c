@@ -254,6 +254,7 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	dp_zero(record, sizeof *record);
 	record->tid = (uint32_t)self->tid;
 	record->weight_ns = weight_ns;
+	record->labels = (uint16_t)dp_load_relaxed(&self->labels);
 	record->generation = region ? dp_load_relaxed(&region->generation) : 0;
 	dp_registers_of(context, &walk->registers);
 	walk->is_caller = false;
@@ -290,6 +291,7 @@ static void record_leaf(struct dp_thread *self, struct dp_lane *lane, const ucon
 	dp_zero(&lane->frames[0], sizeof lane->frames[0]);
 	record->tid = (uint32_t)self->tid;
 	record->weight_ns = weight_ns;
+	record->labels = (uint16_t)dp_load_relaxed(&self->labels);
 	record->generation = region ? dp_load_relaxed(&region->generation) : 0;
 	record->frame_count = 1;
 	record->stop = DP_STOP_BAD_MEMORY;
@@ -320,7 +322,7 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 			dp_host.on_foreign(signo, info, ucontext);
 		return;
 	}
-	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & DP_OFF_DISABLED)
+	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_STOPPED))
 		return;
 	enum { WALK_BYTES = 1024, HOUSEKEEPING_BYTES = 4096 };
 	const uintptr_t left = stack_left(self, ucontext);

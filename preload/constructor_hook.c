@@ -38,6 +38,13 @@ static void say(void *context, const char *line)
 	DP_SYS3(SYS_write, 2, text, sizeof head + size);
 }
 
+/* context: an int, how many lines there were. */
+static void count_and_say(void *context, const char *line)
+{
+	++*(int *)context;
+	say(NULL, line);
+}
+
 static const char *variable(const char *name)
 {
 	const size_t size = strlen(name);
@@ -170,6 +177,59 @@ static bool start_thread(void)
 
 static struct dp_settings settings;
 
+void dp_options_apply(void)
+{
+	dp_host.verify_every = settings.verify;
+	dp_host.use_thread = settings.agent == DP_AGENT_THREAD;
+	dp_host.period_ns = 1000000000 / settings.rate;
+	dp_fork_follow(settings.children);
+	keep_for_agent(&settings);
+	if (*settings.output && !dp_host.run_socket[0])
+		check_output(settings.output);
+	if (dp_host.use_thread && !dp_host.run_socket[0])
+		dp_host.use_thread = start_thread();
+	if (DP_SYS3(SYS_faccessat, AT_FDCWD, "/proc/self", F_OK) == -ENOENT)
+		say_once(NULL, "there is no /proc here, which finding the agent needs: mount it; the program runs unprofiled");
+}
+
+/* Each start's options stand alone on what environment and file say. */
+int dp_options_set(const char *options)
+{
+	static struct dp_settings before_options, wanted;
+	static char flat[2][DP_SETTINGS_FLAT_BYTES];
+	static bool has_before;
+	if (!options || !*options)
+		return 0;
+	if (!has_before)
+		before_options = settings;
+	has_before = true;
+	wanted = before_options;
+	int errors = 0;
+	const struct dp_settings_listener counting = {count_and_say, &errors};
+	dp_settings_read_options(&wanted, options, &counting);
+	if (errors)
+		return -EINVAL;
+	dp_settings_keep_supported(&wanted, &listener);
+	if (!dp_settings_is_enabled(&wanted))
+		return -EINVAL;
+	const int old_size = dp_settings_write(&settings, flat[0], sizeof flat[0], true);
+	const int new_size = dp_settings_write(&wanted, flat[1], sizeof flat[1], true);
+	if (old_size == new_size && (old_size < 0 || !memcmp(flat[0], flat[1], (size_t)old_size)))
+		return 0;
+	settings = wanted;
+	return 1;
+}
+
+/* A program that asked for us itself also says when. */
+static bool starts_by_itself(void)
+{
+	const char *self = dp_modules_self_path();
+	for (int i = 0; i < DP_SETTINGS_KEYS; i++)
+		if (!strcmp(dp_settings_key_table()[i].name, "enabled") && settings.source[i] != DP_FROM_DEFAULT)
+			return true;
+	return !self || dp_is_preloaded(self);
+}
+
 __attribute__((constructor)) static void on_load(void)
 {
 	if (getauxval(AT_SECURE))
@@ -188,19 +248,14 @@ __attribute__((constructor)) static void on_load(void)
 	const char *run = variable("DEEPPROF_RUN_SOCKET");
 	if (run)
 		strncpy(dp_host.run_socket, run, sizeof dp_host.run_socket - 1);
-	dp_host.verify_every = settings.verify;
-	dp_host.use_thread = settings.agent == DP_AGENT_THREAD;
 	dp_host_init(1000000000 / settings.rate);
 	set_agent_paths();
-	keep_for_agent(&settings);
-	if (*settings.output && !dp_host.run_socket[0])
-		check_output(settings.output);
 	dp_threads_init();
 	dp_fork_init(settings.children);
-	if (dp_host.use_thread && !dp_host.run_socket[0])
-		dp_host.use_thread = start_thread();
-	if (DP_SYS3(SYS_faccessat, AT_FDCWD, "/proc/self", F_OK) == -ENOENT)
-		say_once(NULL, "there is no /proc here, which finding the agent needs: mount it; the program runs unprofiled");
+	if (starts_by_itself())
+		dp_options_apply();
+	else
+		dp_store_relaxed(&dp_host.off, DP_OFF_STOPPED);
 	if (dp_sigprof_install(dp_on_tick) == 0) {
 		if (dp_host_arm() != 0)
 			say_once(NULL, "the kernel refuses a timer (a seccomp filter without timer_create, or RLIMIT_SIGPENDING "

@@ -16,15 +16,21 @@ static void in_child(void)
 {
 	if (!dp_load_relaxed(&dp_host.is_armed))
 		return;
+	dp_api_after_fork();
 	if (!has_children)
 		dp_store_relaxed(&dp_host.off, dp_load_relaxed(&dp_host.off) | DP_OFF_DISABLED);
 	dp_host_after_fork();
 	dp_sigprof_thread_start(dp_sigprof_is_apart);
 }
 
-void dp_fork_init(bool follows_children)
+void dp_fork_follow(bool follows_children)
 {
 	has_children = follows_children;
+}
+
+void dp_fork_init(bool follows_children)
+{
+	dp_fork_follow(follows_children);
 	if (__register_atfork)
 		__register_atfork(NULL, NULL, in_child, NULL);
 }

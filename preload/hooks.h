@@ -18,7 +18,18 @@ static inline bool dp_hooks_are_on(void)
 void dp_loader_refresh(void);
 void dp_threads_init(void); /* constructor */
 void dp_fork_init(bool follows_children); /* constructor */
+void dp_fork_follow(bool follows_children); /* from the next fork on */
 /* Constructor. Has the parent process this library mapped? False where its maps cannot be read. */
 bool dp_parent_is_host(void);
+
+/* Was it a user who brought us (LD_PRELOAD, /etc/ld.so.preload), and not the program (linked, dlopen)? */
+bool dp_is_preloaded(const char *self_path);
+/* Options of deepprof_start(), before environment and file; NULL: as before. 1: settings changed; 0: they did not;
+ * -EINVAL, said on stderr. */
+int dp_options_set(const char *options);
+/* Stopped, no housekeeping under way: settings go to where ticks and agent read them. */
+void dp_options_apply(void);
+/* In a forked child. */
+void dp_api_after_fork(void);
 
 #endif

@@ -84,8 +84,10 @@ void dp_sigprof_pause(void)
 	if (paused && paused->tid == tid)
 		return;
 	struct dp_thread *thread = dp_thread_by_tid(tid);
-	if (!thread || dp_load_acquire(&thread->state) != DP_THREAD_ARMED)
+	if (!thread)
 		return;
+	dp_store_relaxed(&thread->is_paused, true);
+	atomic_thread_fence(memory_order_seq_cst); /* see dp_timer_arm() */
 	dp_timer_pause(thread);
 	dp_store_relaxed(&thread->blocked_ns, dp_thread_cpu_ns(tid));
 	paused = thread;
@@ -107,6 +109,12 @@ void dp_sigprof_resume(void)
 	if (!thread || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return;
 	paused = NULL;
+	dp_store_relaxed(&thread->is_paused, false);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (dp_load_acquire(&thread->state) != DP_THREAD_ARMED) {
+		dp_store_relaxed(&thread->blocked_ns, 0); /* stopped: by request, no loss */
+		return;
+	}
 	dp_timer_settle(thread);
 	dp_timer_resume(thread);
 }

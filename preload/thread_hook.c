@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Threads from their first instruction to their last: pthread_create armed, the end noticed. */
 #include "capture/host.h"
+#include "capture/label.h"
 #include "preload/hooks.h"
 #include "preload/sigprof.h"
 #include "preload/real.h"
@@ -20,12 +21,18 @@ static void on_thread_end(void *value)
 	struct dp_thread *thread = value;
 	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
 		return; /* the filter came after the timer, which stays */
-	if (dp_load_relaxed(&thread->state) != DP_THREAD_ARMED || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
+	if (dp_load_relaxed(&thread->state) == DP_THREAD_FREE || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return; /* forked meanwhile: the record is another's */
 	if (thread->end_rounds++ < PTHREAD_DESTRUCTOR_ITERATIONS - 2 && pthread_setspecific(end_key, thread) == 0)
 		return;
-	dp_timer_disarm(thread);
-	dp_thread_release(thread);
+	/* Somebody who starts or stops the profiler may have it in hands. */
+	for (int i = 0; i < 1000; i++) {
+		if (dp_timer_disarm(thread)) {
+			dp_thread_release(thread);
+			return;
+		}
+		DP_SYS0(SYS_sched_yield);
+	}
 }
 
 void dp_threads_init(void)
@@ -72,9 +79,11 @@ static void *run_thread(void *argument)
 	if (error) {
 		dp_count_loss(DP_DROP_TIMER_MISSING, 0);
 		dp_thread_release(thread);
-	} else if (has_end_key) {
+	} else {
+		dp_labels_attach(thread);
 		thread->end_rounds = 0;
-		pthread_setspecific(end_key, thread);
+		if (has_end_key)
+			pthread_setspecific(end_key, thread);
 	}
 	dp_sigprof_thread_start(is_apart);
 	return start(start_argument);
