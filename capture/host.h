@@ -113,6 +113,10 @@ struct dp_host {
 	uint8_t *unpublished; /* a region that the agent has, but whose lanes were in use when it came */
 	uint32_t greeted_tick, heartbeat_tick, heartbeat_seen;
 	uint32_t modules_published;
+	uint32_t first_name;  /* of the rendezvous: those before it belong to somebody who does not answer */
+	uint32_t region_name; /* under which the region was handed over */
+	uint32_t given_up;    /* regions */
+	uint64_t heartbeat_ms, started_ms, restarted_ms, silence_ms; /* monotonic; 0: never */
 	uint32_t sweep_next, sweep_tick;
 	uint32_t map_generation;
 	uint32_t unknown_seen, discover_tick, discover_pause, discover_calls; /* see is_unknown_due() */
