@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The main thread: sockets, rings, the beginning and the end of hosts. Nothing here may take long. */
+#include "agent/adopted.h"
 #include "agent/agent.h"
 
 #include "base/log.h"
@@ -564,6 +565,26 @@ static int pause_ms(uint64_t now)
 	return DRAIN_MS;
 }
 
+/* A host that has waited for us alone for that long would do so for ever. It meets a new agent at its next tick, one
+ * that has a nanny. */
+static bool keeps_a_host_waiting(uint64_t now)
+{
+	enum { LOOK_EVERY_MS = 100, PATIENCE_MS = 200 };
+	static uint64_t looked_ms, waiting_ms;
+	const pid_t parent = getppid();
+	struct dp_process *host = processes;
+	if (is_thread || now - looked_ms < LOOK_EVERY_MS)
+		return false;
+	looked_ms = now;
+	while (host && host->pid != parent)
+		host = host->next;
+	if (!host || !dp_is_waited_for_by(parent))
+		waiting_ms = 0;
+	else if (!waiting_ms)
+		waiting_ms = now;
+	return waiting_ms && now - waiting_ms >= PATIENCE_MS;
+}
+
 int dp_ears_run(const struct dp_agent_options *options)
 {
 	is_thread = options->is_thread;
@@ -627,7 +648,7 @@ int dp_ears_run(const struct dp_agent_options *options)
 			if ((now - lonely_since >= linger || is_asked_to_leave) && is_through)
 				break;
 		}
-		if (is_sent_away)
+		if (is_sent_away || keeps_a_host_waiting(now))
 			break;
 		if (options->run_socket && !options->is_thread && getppid() == 1 && !processes)
 			break; /* the command is gone */
