@@ -99,6 +99,7 @@ struct dp_job {
 	uint64_t losses[DP_DROP_COUNT][2]; /* count and ns so far, as the region says */
 	uint64_t cpu_ns;                   /* as in struct dp_process */
 	bool has_bare_threads;
+	bool is_void; /* END: the host has counted all of it as lost */
 	size_t size;
 	uint8_t bytes[];
 };
@@ -126,5 +127,10 @@ bool dp_tables_get(uint32_t number, struct dp_agent_table *table);
 
 /* Serves until there is nobody left to serve. 0 or -errno. */
 int dp_ears_run(const struct dp_agent_options *options);
+
+/* ---- door ---- */
+
+/* The listening socket, or -errno; -EADDRINUSE: an agent like us serves there. Waits for one that is leaving. */
+int dp_door_open(const struct dp_agent_options *options);
 
 #endif

@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { PUSHES_MOST = 64 };
 
@@ -125,6 +127,26 @@ static bool is_file_per_window(const struct dp_process *process)
 	return strstr(process->settings->output, "%t") != NULL;
 }
 
+/* An agent before us left while this host lived and wrote what it had: the same file, younger than the host. It
+ * becomes the first part, NAME.1.pb.gz. */
+static void keep_earlier_part(const struct dp_process *process, const char *path)
+{
+	struct stat status;
+	char earlier[2700];
+	const char *slash = strrchr(path, '/'), *dot = strchr(slash ? slash : path, '.');
+	if (!dot || stat(path, &status) != 0 ||
+	        (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec < process->start_ns)
+		return;
+	for (int part = 1; part < 100; part++) {
+		snprintf(earlier, sizeof earlier, "%.*s.%d%s", (int)(dot - path), path, part, dot);
+		if (access(earlier, F_OK) != 0) {
+			if (rename(path, earlier) != 0)
+				dp_error("%s: an earlier part of it is overwritten: %s", path, strerror(errno));
+			return;
+		}
+	}
+}
+
 static void write_file(struct dp_process *process, const char *pattern, const struct dp_profile *profile)
 {
 	char path[2048], full[2600];
@@ -134,8 +156,11 @@ static void write_file(struct dp_process *process, const char *pattern, const st
 			snprintf(full, sizeof full, "%s", path);
 		else
 			snprintf(full, sizeof full, "%s/%s", process->cwd, path);
+		if (strstr(pattern, "%p") && !strstr(pattern, "%t") && !process->work->has_written)
+			keep_earlier_part(process, full);
 		error = dp_output_write(full, profile);
 	}
+	process->work->has_written = true;
 	if (error) {
 		dp_error("cannot write the profile of %s (pid %d) to %s: %s", process->name, process->pid,
 		        pattern, strerror(-error));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The main thread: sockets, rings, the beginning and the end of hosts. Nothing here may take long. */
+#include "agent/adopted.h"
 #include "agent/agent.h"
 
 #include "base/log.h"
-#include "base/rendezvous.h"
 #include "agent/tasks.h"
 
 #include <errno.h>
@@ -34,10 +34,10 @@ enum {
 static struct dp_process *processes;
 static unsigned process_count;
 static int epoll_fd = -1, listen_fd = -1;
-static bool had_long_host;
+static bool had_host, had_long_host;
 static uint32_t agent_number; /* ours, in answers with tables */
 static bool is_thread;        /* the host's CPU clock counts us too */
-static volatile sig_atomic_t is_asked_to_leave;
+static volatile sig_atomic_t is_asked_to_leave, is_sent_away;
 
 static uint64_t now_ms(void)
 {
@@ -48,7 +48,8 @@ static uint64_t now_ms(void)
 
 static void on_term(int signo)
 {
-	(void)signo;
+	if (signo == SIGUSR1)
+		is_sent_away = 1; /* the nanny: our host is another program now */
 	is_asked_to_leave = 1;
 }
 
@@ -274,6 +275,7 @@ static void greet(const struct dp_message *message, const char *secrets, size_t 
 	process->next = processes;
 	processes = process;
 	process_count++;
+	had_host = true;
 	give(DP_JOB_GREET, process);
 	dp_store_relaxed(&region->agent_pid, (uint32_t)getpid());
 	dp_store_release(&region->agent_state, DP_AGENT_SERVING);
@@ -296,13 +298,18 @@ static void end_process(struct dp_process *process)
 			break;
 		}
 	process_count--;
-	drain(process);
-	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
+	const bool is_void = dp_load_acquire(&process->region->is_given_up);
+	if (!is_void)
+		drain(process);
 	struct dp_job *job = dp_job_new(DP_JOB_END, process, 0);
 	if (process->region->end_cpu_ns > process->cpu_ns)
 		process->cpu_ns = process->region->end_cpu_ns;
-	if (job)
+	dp_store_relaxed(&process->region->safe_cpu_ns, process->cpu_ns);
+	dp_store_release(&process->region->agent_state, DP_AGENT_LEAVING);
+	if (job) {
+		job->is_void = is_void;
 		with_account(job);
+	}
 	for (unsigned i = 0; i < DP_PIECE_MAX; i++)
 		if (process->pieces[i])
 			munmap(process->pieces[i], DP_PIECE_SIZE);
@@ -520,8 +527,18 @@ static void sweep(struct dp_process *process, uint64_t now)
 	dp_store_release(&process->region->arm_request, ++process->arm_told);
 }
 
+/* Else the windows of a life are one file, and go with us. */
+static bool is_delivered_by_window(const struct dp_settings *settings)
+{
+	return *settings->server || strstr(settings->output, "%t");
+}
+
 static void tend(struct dp_process *process, uint64_t now)
 {
+	if (dp_load_acquire(&process->region->is_given_up)) {
+		process->has_ended = true;
+		return;
+	}
 	drain(process);
 	pthread_mutex_lock(&process->lock);
 	const bool is_waiting = process->waiting_count > process->tables_answered;
@@ -536,38 +553,11 @@ static void tend(struct dp_process *process, uint64_t now)
 		struct dp_job *job = dp_job_new(DP_JOB_WINDOW, process, 0);
 		if (job)
 			dp_hands_give(with_account(job));
+		if (is_delivered_by_window(process->settings))
+			dp_store_release(&process->region->safe_cpu_ns, process->cpu_ns);
 	}
 	if (process->pidfd < 0 && kill(process->pid, 0) != 0 && errno == ESRCH)
 		process->has_ended = true;
-}
-
-static int listen_at_rendezvous(const struct dp_agent_options *options)
-{
-	struct sockaddr_un address;
-	for (unsigned which = 0; which < DP_RENDEZVOUS_NAMES; which++) {
-		const uint32_t length = options->run_socket ? dp_rendezvous_named(&address, options->run_socket)
-		                                            : dp_rendezvous_address(&address, options->name, which);
-		const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (fd < 0)
-			return -errno;
-		if (bind(fd, (struct sockaddr *)&address, length) == 0) {
-			if (listen(fd, 1024) != 0)
-				return -errno;
-			return fd;
-		}
-		const int error = errno;
-		if (error != EADDRINUSE || options->run_socket) {
-			close(fd);
-			return -error;
-		}
-		/* Ours already, or a stranger's? */
-		const bool is_ours = connect(fd, (struct sockaddr *)&address, length) == 0 &&
-		                     dp_rendezvous_is_ours(fd, false);
-		close(fd);
-		if (is_ours)
-			return -EADDRINUSE;
-	}
-	return -EADDRINUSE;
 }
 
 static int pause_ms(uint64_t now)
@@ -582,18 +572,40 @@ static int pause_ms(uint64_t now)
 	return (int)least;
 }
 
+/* A host that has waited for us alone for that long would do so for ever. It meets a new agent at its next tick, one
+ * that has a nanny. */
+static bool keeps_a_host_waiting(uint64_t now)
+{
+	enum { LOOK_EVERY_MS = 100, PATIENCE_MS = 200 };
+	static uint64_t looked_ms, waiting_ms;
+	const pid_t parent = getppid();
+	struct dp_process *host = processes;
+	if (is_thread || now - looked_ms < LOOK_EVERY_MS)
+		return false;
+	looked_ms = now;
+	while (host && host->pid != parent)
+		host = host->next;
+	if (!host || !dp_is_waited_for_by(parent))
+		waiting_ms = 0;
+	else if (!waiting_ms)
+		waiting_ms = now;
+	return waiting_ms && now - waiting_ms >= PATIENCE_MS;
+}
+
 int dp_ears_run(const struct dp_agent_options *options)
 {
 	is_thread = options->is_thread;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	listen_fd = dp_door_open(options);
 	if (getrandom(&agent_number, sizeof agent_number, GRND_NONBLOCK) < 0)
 		agent_number = (uint32_t)getpid();
-	listen_fd = listen_at_rendezvous(options);
 	if (listen_fd < 0)
 		return listen_fd;
 	struct sigaction leave = {.sa_handler = on_term};
-	if (!options->is_thread)
+	if (!options->is_thread) {
 		sigaction(SIGTERM, &leave, NULL);
+		sigaction(SIGUSR1, &leave, NULL);
+	}
 	watch(listen_fd, NULL);
 	const int error = dp_hands_start(options, true);
 	if (error)
@@ -636,12 +648,15 @@ int dp_ears_run(const struct dp_agent_options *options)
 		if (processes || options->run_socket) {
 			lonely_since = now;
 		} else {
-			const unsigned linger = had_long_host || now - lonely_since < 300 ? options->linger_ms : 300;
+			/* Nobody yet: whoever started us may be slow to come. */
+			const unsigned linger = had_long_host || !had_host ? options->linger_ms : 300;
 			/* What a server does not take by then it will not get: whoever waits for us waits in vain. */
 			const bool is_through = dp_hands_are_idle() || now - lonely_since >= linger + DELIVER_MS;
 			if ((now - lonely_since >= linger || is_asked_to_leave) && is_through)
 				break;
 		}
+		if (is_sent_away || keeps_a_host_waiting(now))
+			break;
 		if (options->run_socket && !options->is_thread && getppid() == 1 && !processes)
 			break; /* the command is gone */
 	}

@@ -74,10 +74,12 @@ static void close_window(struct dp_process *process)
 
 static void end(struct dp_process *process, const struct dp_job *job)
 {
-	dp_work_take_account(process, job);
-	process->work->is_over = true;
-	close_window(process);
-	dp_deliver_end(process);
+	if (!job->is_void) {
+		dp_work_take_account(process, job);
+		process->work->is_over = true;
+		close_window(process);
+		dp_deliver_end(process);
+	}
 	dp_work_fini(process);
 	pthread_mutex_destroy(&process->lock);
 	free(process->waiting);

@@ -36,6 +36,7 @@ struct dp_work {
 	struct dp_job *held, **held_end; /* records that came before the modules they speak of */
 	size_t held_bytes;
 	struct dp_profile *total;        /* all windows, for files */
+	bool has_written;                /* its files, at least once */
 };
 
 int dp_work_init(struct dp_process *process);

@@ -73,6 +73,7 @@ struct dp_region {
 	_Atomic uint32_t arm_seen;                                /* last value of arm_request acted upon */
 	_Atomic uint32_t lane_count;                              /* lanes with a ring, in order of pieces */
 	_Atomic uint64_t ticks;                                   /* handler runs, all threads */
+	_Atomic uint32_t is_given_up; /* the agent was silent: all since safe_cpu_ns was counted as lost */
 	struct dp_shared_loss losses[DP_DROP_COUNT];
 
 	/* Agent, any time: the mailbox. */
@@ -82,6 +83,7 @@ struct dp_region {
 	_Atomic uint32_t tables_ready; /* grows when tables wait to be fetched */
 	_Atomic uint32_t arm_request;  /* grows when arm_tids holds threads without timers */
 	_Atomic uint32_t arm_tids[16];
+	_Atomic uint64_t safe_cpu_ns; /* the host's CPU time up to which all is out of our hands; 0: none yet */
 	_Atomic uint32_t flushed;      /* 1: all that was in the rings when is_ending was set is delivered */
 
 	struct dp_ring module_log __attribute__((aligned(64)));

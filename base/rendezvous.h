@@ -10,8 +10,9 @@
 
 enum { DP_RENDEZVOUS_NAMES = 4 }; /* the name and its substitutes where somebody squats on it */
 
-/* One agent per installation and version of the region, uid, gid, user/pid/mount name space, cgroup, effective capabilities and root directory
- * (the network name space is implied by abstract sockets). installation: where the host's library found its agent.
+/* One agent per installation and version of the region, uid, gid, user/pid/mount name space, cgroup, effective
+ * capabilities, root directory, and whether there is a seccomp filter and no_new_privs (the network name space is
+ * implied by abstract sockets). installation: where the host's library found its agent.
  * name: at least DP_RENDEZVOUS_SIZE bytes; false: /proc is not to be read, there is no name. Makes about ten system
  * calls. The host tells the agent that it starts; nobody else computes it. */
 enum { DP_RENDEZVOUS_SIZE = 64 };

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -65,6 +66,7 @@ bool dp_rendezvous_name(char *name, const char *installation)
 		uint32_t uid, gid;
 		struct __user_cap_data_struct caps[2];
 		uint64_t root_device, root_inode;
+		uint32_t has_filter, has_no_new_privileges; /* an agent would have them too */
 	} who;
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct stat root;
@@ -73,6 +75,8 @@ bool dp_rendezvous_name(char *name, const char *installation)
 	who.uid = (uint32_t)DP_SYS0(SYS_geteuid);
 	who.gid = (uint32_t)DP_SYS0(SYS_getegid);
 	DP_SYS2(SYS_capget, &header, who.caps);
+	who.has_filter = (uint32_t)DP_SYS1(SYS_prctl, PR_GET_SECCOMP);
+	who.has_no_new_privileges = (uint32_t)DP_SYS(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0, 0);
 	for (int i = 0; i < 2; i++)
 		who.caps[i].permitted = who.caps[i].inheritable = 0;
 	if (DP_SYS4(SYS_newfstatat, AT_FDCWD, "/", &root, 0) == 0) {

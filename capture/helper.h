@@ -31,8 +31,8 @@ struct dp_errand {
 	volatile bool needs_copy; /* the descriptor table cannot be unshared here */
 	uint8_t *memory;      /* GREET, PIECE: what was mapped */
 	uint32_t lanes;       /* GREET: for how many there is memory */
+	uint32_t name;        /* GREET: which name it was */
 	uint32_t ready;       /* TABLES: the mailbox value that was satisfied */
-	int32_t nanny;        /* START: its pid, or 0 */
 };
 
 /* Signal (all signals blocked). Runs the errand in a helper; 0 or -errno (also in errand->result). */

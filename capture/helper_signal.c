@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The helper's birth and its errands. Everything here runs on the helper's own stack, by system calls alone. */
+#include "capture/clone.h"
 #include "capture/helper.h"
 #include "capture/host.h"
 #include "capture/map.h"
 #include "capture/module.h"
+#include "capture/starter.h"
 
 #include "base/rendezvous.h"
 #include "base/syscall.h"
@@ -36,60 +38,10 @@
 #define MFD_NOEXEC_SEAL 8U
 #endif
 
-enum { HELPER_STACK = 24 * 1024, CHILD_STACK = 8 * 1024, ANSWER_MS = 2 };
+enum { HELPER_STACK = 24 * 1024, ANSWER_MS = 2 };
 
 static _Alignas(16) uint8_t helper_stack[HELPER_STACK];
-static _Alignas(16) uint8_t child_stack[CHILD_STACK];
-static _Alignas(16) uint8_t nanny_stack[CHILD_STACK];
 static struct dp_errand *the_errand;
-static volatile long exec_result;
-
-/* clone() whose child calls run() on a stack of its own and never comes back. */
-static long clone_call(unsigned long flags, uint8_t *stack, size_t stack_size, void (*run)(void))
-{
-	uint8_t *top = stack + stack_size;
-#if defined(__x86_64__)
-	long result;
-	register void (*function)(void) __asm__("r12") = run;
-	register long r10 __asm__("r10") = 0;
-	register long r8 __asm__("r8") = 0;
-	__asm__ volatile("syscall\n\t"
-	                 "test %%rax, %%rax\n\t"
-	                 "jnz 1f\n\t"
-	                 "xor %%ebp, %%ebp\n\t"
-	                 "call *%%r12\n\t"
-	                 "ud2\n"
-	                 "1:"
-	                 : "=a"(result)
-	                 : "a"(SYS_clone), "D"(flags), "S"(top), "d"(0), "r"(r10), "r"(r8), "r"(function)
-	                 : "rcx", "r11", "memory");
-	return result;
-#elif defined(__aarch64__)
-	register long x8 __asm__("x8") = SYS_clone;
-	register long x0 __asm__("x0") = (long)flags;
-	register long x1 __asm__("x1") = (long)top;
-	register long x2 __asm__("x2") = 0;
-	register long x3 __asm__("x3") = 0;
-	register long x4 __asm__("x4") = 0;
-	register void (*function)(void) __asm__("x9") = run;
-	__asm__ volatile("svc 0\n\t"
-	                 "cbnz x0, 1f\n\t"
-	                 "mov x29, xzr\n\t"
-	                 "blr x9\n\t"
-	                 "brk 1\n"
-	                 "1:"
-	                 : "+r"(x0)
-	                 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(function)
-	                 : "memory");
-	return x0;
-#endif
-}
-
-static void leave(long status)
-{
-	for (;;)
-		DP_SYS1(SYS_exit, status);
-}
 
 /* ---- memory that both sides may touch ---- */
 
@@ -163,7 +115,8 @@ static uint32_t lanes_needed(void)
 
 /* ---- talking to the agent ---- */
 
-/* Connects to an agent that is proven ours. The descriptor, or -errno. */
+/* Connects to an agent that is proven ours, the first that is under the names from first_name on. The descriptor, or
+ * -errno: -ECONNREFUSED where a name is free, -EPERM or -EAGAIN where strangers sit on all of them. */
 static long reach_agent(void)
 {
 	struct sockaddr_un address;
@@ -171,10 +124,11 @@ static long reach_agent(void)
 	const unsigned names = is_run ? 1 : DP_RENDEZVOUS_NAMES;
 	char name[DP_RENDEZVOUS_SIZE];
 	long error = -ECONNREFUSED;
+	bool is_free = false;
 
 	if (!is_run && !dp_rendezvous_name(name, dp_host.agent_path[0]))
 		return -ENOENT;
-	for (unsigned which = 0; which < names; which++) {
+	for (unsigned which = is_run ? 0 : dp_host.first_name; which < names; which++) {
 		const uint32_t length = is_run ? dp_rendezvous_named(&address, dp_host.run_socket)
 		                               : dp_rendezvous_address(&address, name, which);
 		const long fd =
@@ -182,14 +136,18 @@ static long reach_agent(void)
 		if (fd < 0)
 			return fd;
 		error = DP_SYS3(SYS_connect, fd, &address, length);
-		if (!error && dp_rendezvous_is_ours((int)fd, is_run))
+		if (!error && dp_rendezvous_is_ours((int)fd, is_run)) {
+			the_errand->name = which;
 			return fd;
+		}
 		DP_SYS1(SYS_close, fd);
-		if (error)
-			return error; /* nobody there, or a full backlog: try again at a later tick */
-		error = -EPERM;   /* somebody else sits on the name */
+		if (error && error != -EAGAIN && error != -ECONNREFUSED)
+			return error;
+		if (error == -ECONNREFUSED)
+			is_free = true;
+		/* Nobody is there, or somebody else sits on the name, or lets everyone wait: the next. */
 	}
-	return error;
+	return is_free ? -ECONNREFUSED : error ? error : -EPERM;
 }
 
 /* One message, with text behind it and a descriptor where given (-1: none). */
@@ -282,64 +240,6 @@ static long greet(void)
 		the_errand->memory = NULL;
 	}
 	return error;
-}
-
-/* The agent to be: nothing of the host's but its memory until exec takes that away too. */
-static void become_agent(void)
-{
-	char title[] = "deepprof-agent", option[] = "--name", name[DP_RENDEZVOUS_SIZE];
-	char *arguments[] = {title, option, name, NULL};
-	char *environment[] = {NULL};
-	if (!dp_rendezvous_name(name, dp_host.agent_path[0])) {
-		exec_result = -ENOENT;
-		leave(0);
-	}
-	DP_SYS0(SYS_setsid);
-	const long null = DP_SYS4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
-	if (null >= 0) {
-		for (int fd = 0; fd < 3; fd++)
-			if (null != fd)
-				DP_SYS3(SYS_dup3, null, fd, 0);
-		if (null > 2)
-			DP_SYS1(SYS_close, null);
-	}
-	long error = -ENOENT;
-	for (unsigned i = 0; i < 2; i++)
-		if (dp_host.agent_path[i][0])
-			error = DP_SYS3(SYS_execve, dp_host.agent_path[i], arguments, environment);
-	exec_result = error; /* still here: none could be executed */
-	leave(0);
-}
-
-/* Stays between the agent and a host that would inherit it: waits for the agent's end, or for the host's. */
-static void be_nanny(void)
-{
-	DP_SYS3(SYS_close_range, 0, ~0u, 0);
-	const long agent = clone_call(
-	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent);
-	if (agent < 0)
-		exec_result = agent;
-	struct pollfd ends[2] = {{-1, POLLIN, 0}, {-1, POLLIN, 0}};
-	ends[0].fd = (int)DP_SYS2(SYS_pidfd_open, dp_host.pid, 0);
-	ends[1].fd = agent > 0 ? (int)DP_SYS2(SYS_pidfd_open, agent, 0) : -1;
-	while (agent > 0 && ends[1].fd >= 0) {
-		DP_SYS(SYS_ppoll, ends, 2, 0, 0, 0, 0);
-		if (ends[0].revents || ends[1].revents)
-			break;
-	}
-	if (agent > 0 && ends[1].revents)
-		DP_SYS4(SYS_wait4, agent, 0, WNOHANG | (int)__WALL, 0);
-	leave(0);
-}
-
-static long start_agent(void)
-{
-	exec_result = 0;
-	const long child = clone_call(
-	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent);
-	if (child > 0 && exec_result)
-		DP_SYS4(SYS_wait4, child, 0, (int)__WALL, 0); /* else the host might inherit what is left of it */
-	return child < 0 ? child : exec_result;
 }
 
 static long map_table(int fd, uint32_t size, const struct dp_table **table)
@@ -497,7 +397,7 @@ static void run_errand(void)
 		errand->result = greet();
 		break;
 	case DP_ERRAND_START:
-		errand->result = start_agent();
+		errand->result = dp_start_agent();
 		break;
 	case DP_ERRAND_TABLES:
 		errand->result = fetch_tables();
@@ -509,7 +409,7 @@ static void run_errand(void)
 		errand->result = flush();
 		break;
 	}
-	leave(0);
+	dp_leave();
 }
 
 /* Shares the descriptor table until it has one of its own, emptied: the host's is never copied nor touched. */
@@ -517,7 +417,7 @@ static void helper_main(void)
 {
 	if (DP_SYS3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) != 0) {
 		the_errand->needs_copy = true;
-		leave(0);
+		dp_leave();
 	}
 	run_errand();
 }
@@ -534,17 +434,12 @@ long dp_helper_run(struct dp_errand *errand)
 	static _Atomic uint32_t needs_copy;
 	the_errand = errand;
 	errand->result = -ECHILD;
-	if (errand->kind == DP_ERRAND_START && errand->needs_nanny) {
-		exec_result = -EINPROGRESS;
-		const long nanny =
-		        clone_call(CLONE_VM | CLONE_UNTRACED, nanny_stack, sizeof nanny_stack, be_nanny);
-		errand->nanny = nanny > 0 ? (int32_t)nanny : 0;
-		return errand->result = nanny < 0 ? nanny : 0;
-	}
+	if (errand->kind == DP_ERRAND_START && errand->needs_nanny)
+		return errand->result = dp_start_nanny();
 	for (int round = 0; round < 2; round++) {
 		const bool copy = dp_load_relaxed(&needs_copy);
-		const long child = copy ? clone_call(FLAGS, helper_stack, sizeof helper_stack, helper_main_with_copy)
-		                        : clone_call(FLAGS | CLONE_FILES, helper_stack, sizeof helper_stack,
+		const long child = copy ? dp_clone_call(FLAGS, helper_stack, sizeof helper_stack, helper_main_with_copy)
+		                        : dp_clone_call(FLAGS | CLONE_FILES, helper_stack, sizeof helper_stack,
 		                                  helper_main);
 		if (child < 0)
 			return errand->result = child;

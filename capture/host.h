@@ -116,6 +116,10 @@ struct dp_host {
 	uint8_t *unpublished; /* a region that the agent has, but whose lanes were in use when it came */
 	uint32_t unpublished_lanes;
 	uint32_t greeted_tick, heartbeat_tick, heartbeat_seen;
+	uint32_t first_name;  /* of the rendezvous: those before it belong to somebody who does not answer */
+	uint32_t region_name; /* under which the region was handed over */
+	uint32_t given_up;    /* regions */
+	uint64_t heartbeat_ms, started_ms, restarted_ms, silence_ms; /* monotonic; 0: never */
 	uint32_t sweep_next;
 	const struct dp_table *tables[DP_TABLE_MAX]; /* by the number that tables_agent gave them */
 	uint32_t tables_agent;

@@ -5,6 +5,7 @@
 #include "capture/label.h"
 #include "capture/map.h"
 #include "capture/module.h"
+#include "capture/starter.h"
 
 #include "base/syscall.h"
 
@@ -27,15 +28,16 @@ static uint64_t clock_ns(int clock)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* The kernel puts the program's name at the very end of the main thread's stack. */
+/* The kernel puts strings at the end of the main thread's stack: arguments, environment, the program's name. Below
+ * them are 16 random bytes. Copies of the stack end there: nobody's environment belongs into a region. */
 static void find_main_stack(void)
 {
 	enum { UNLIMITED = 64 * 1024 * 1024 };
-	const char *name = (const char *)getauxval(AT_EXECFN);
+	const uintptr_t random_bytes = getauxval(AT_RANDOM);
 	struct rlimit limit;
-	if (!name)
+	if (!random_bytes)
 		return;
-	dp_host.main_stack_high = (uintptr_t)(name + strlen(name) + 1) & ~(uintptr_t)7;
+	dp_host.main_stack_high = random_bytes & ~(uintptr_t)7;
 	uint64_t size = UNLIMITED;
 	if (DP_SYS4(SYS_prlimit64, 0, RLIMIT_STACK, 0, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		size = limit.rlim_cur;
@@ -202,6 +204,9 @@ void dp_host_after_fork(void)
 	memset(dp_host.losses, 0, sizeof dp_host.losses);
 	dp_host.attempts = dp_host.next_attempt_tick = dp_host.sweep_tick = 0;
 	dp_host.has_started = false;
+	dp_host.first_name = dp_host.given_up = 0;
+	dp_host.started_ms = dp_host.restarted_ms = dp_host.silence_ms = 0;
+	dp_nanny_forget();
 	dp_host.unpublished = NULL;
 	reset_lanes();
 	take_identity();

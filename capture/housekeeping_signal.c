@@ -5,7 +5,9 @@
 #include "capture/label.h"
 #include "capture/map.h"
 #include "capture/module.h"
+#include "capture/starter.h"
 
+#include "base/rendezvous.h"
 #include "base/syscall.h"
 
 #include <errno.h>
@@ -20,12 +22,18 @@
 
 enum {
 	START_TICK = 3,        /* greet from the first tick, start the agent from this one on */
-	ACK_TICKS = 100,       /* an agent that has not answered by then is none */
-	HEARTBEAT_TICKS = 400, /* nor one whose heart stood still so long */
+	ACK_TICKS = 100,       /* an agent that has not answered by then, */
+	ACK_MS = 2000,         /* and for so long, is none; */
+	HEARTBEAT_TICKS = 64,  /* nor is one whose heart stood still so many ticks */
+	HEARTBEAT_MS = 5000,   /* and so long */
+	RESTART_MS = 30000,    /* between two starts, and two regions for silent agents */
+	GIVEN_UP_MOST = 24,    /* regions; their memory stays */
 	SWEEP_TICKS = 100,     /* between two looks for ended threads */
 	SWEEP_THREADS = 32,    /* looked at each time */
 	LANES_SHORT = 3,       /* ticks without a lane before more are made */
-	BACKOFF_MOST = 3000,   /* ticks between attempts in the end */
+	BACKOFF_MOST = 3000,   /* ticks between attempts in the end, */
+	BACKOFF_YOUNG = 8,     /* while an agent may be starting, */
+	YOUNG_MS = 3000,       /* for so long */
 	UNSEEN_NS = 1000000,   /* CPU time of a thread whose timer came late */
 };
 
@@ -137,6 +145,20 @@ static void list_threads(struct dp_region *region)
 	}
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now = {0};
+	DP_SYS2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec now = {0};
+	DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static void return_lanes(uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
@@ -186,6 +208,7 @@ static bool publish_region(uint8_t *piece, uint32_t lanes)
 	dp_tell_labels(region, true);
 	dp_host.greeted_tick = dp_load_relaxed(&dp_host.ticks);
 	dp_host.heartbeat_tick = dp_host.greeted_tick;
+	dp_host.heartbeat_ms = now_ms();
 	dp_host.heartbeat_seen = 0;
 	return true;
 }
@@ -264,65 +287,129 @@ static void back_off(uint32_t tick)
 	uint32_t wait = dp_host.attempts < 12 ? 1 : 1u << (dp_host.attempts - 12 < 12 ? dp_host.attempts - 12 : 12);
 	if (wait > BACKOFF_MOST)
 		wait = BACKOFF_MOST;
+	/* One that was just started does not wait long for us. */
+	if (wait > BACKOFF_YOUNG && dp_host.has_started && now_ms() - dp_host.started_ms < YOUNG_MS)
+		wait = BACKOFF_YOUNG;
 	dp_host.attempts++;
 	dp_host.next_attempt_tick = tick + wait;
 }
 
-static void publish(uint8_t *piece, uint32_t lanes)
+/* May an agent be started, after the greeting had this result? A run's own one is started by its command. */
+static bool may_start(uint32_t tick, long result)
+{
+	if (tick < START_TICK || dp_host.use_thread || dp_host.run_socket[0])
+		return false;
+	if (result != -ECONNREFUSED && result != -EPERM && result != -EAGAIN)
+		return false; /* it is there, or nothing of the kind can be here */
+	const uint64_t last_ms = dp_host.has_started ? dp_host.started_ms : dp_host.restarted_ms;
+	return !last_ms || now_ms() - last_ms >= RESTART_MS;
+}
+
+static bool publish(uint8_t *piece, uint32_t lanes)
 {
 	const bool is_published = publish_region(piece, lanes);
 	dp_host.unpublished = is_published ? NULL : piece;
 	dp_host.unpublished_lanes = lanes;
 	if (is_published)
 		dp_tell_modules((struct dp_region *)piece);
+	return is_published;
 }
 
-static void find_agent(uint32_t tick, bool may_start)
+/* True: there is a new region. */
+static bool find_agent(uint32_t tick)
 {
 	if ((int32_t)(tick - dp_host.next_attempt_tick) < 0)
-		return;
-	if (dp_host.unpublished) {
-		publish(dp_host.unpublished, dp_host.unpublished_lanes);
-		return;
-	}
+		return false;
+	if (dp_host.unpublished)
+		return publish(dp_host.unpublished, dp_host.unpublished_lanes);
 	if (!may_clone()) {
 		dp_count_loss(DP_DROP_NO_AGENT, 0);
 		back_off(tick);
-		return;
+		return false;
 	}
 	struct dp_errand errand = {.kind = DP_ERRAND_GREET};
 	if (dp_helper_run(&errand) == 0) {
-		publish(errand.memory, errand.lanes);
+		dp_host.region_name = errand.name;
 		dp_host.attempts = 0;
 		dp_host.has_started = false;
-		return;
+		return publish(errand.memory, errand.lanes);
 	}
-	/* A run's own agent is started by its command. */
-	if (may_start && !dp_host.use_thread && !dp_host.run_socket[0] && (!dp_host.has_started || dp_host.attempts > 12)) {
+	if (may_start(tick, errand.result)) {
 		errand = (struct dp_errand){.kind = DP_ERRAND_START, .needs_nanny = needs_nanny()};
 		dp_host.has_started = dp_helper_run(&errand) == 0;
 		if (!dp_host.has_started)
 			dp_count_loss(DP_DROP_NO_AGENT, 0);
+		else if (dp_host.started_ms)
+			dp_host.started_ms = dp_host.restarted_ms = now_ms();
+		else
+			dp_host.started_ms = now_ms();
 	}
 	back_off(tick);
+	return false;
 }
 
-/* An agent that does not answer is gone: a new region for the next one, the old one is given up. Never unmapped:
- * another thread may be writing to it. */
-static bool has_lost_agent(struct dp_region *region, uint32_t tick)
+enum agent_loss { AGENT_IS_THERE, AGENT_HAS_LEFT, AGENT_IS_SILENT };
+
+static enum agent_loss look_for_agent(struct dp_region *region, uint32_t tick)
 {
 	const uint32_t state = dp_load_acquire(&region->agent_state);
 	const uint32_t heartbeat = dp_load_relaxed(&region->heartbeat);
+	if (dp_load_relaxed(&region->is_given_up))
+		return AGENT_IS_SILENT;
 	if (state == DP_AGENT_LEAVING)
-		return true;
+		return AGENT_HAS_LEFT;
 	if (heartbeat != dp_host.heartbeat_seen) {
 		dp_host.heartbeat_seen = heartbeat;
 		dp_host.heartbeat_tick = tick;
-		return false;
+		dp_host.heartbeat_ms = 0;
+		return AGENT_IS_THERE;
 	}
-	if (state == DP_AGENT_NONE)
-		return tick - dp_host.greeted_tick > ACK_TICKS;
-	return tick - dp_host.heartbeat_tick > HEARTBEAT_TICKS;
+	/* Ticks are cheap to count, but at 1000 Hz they pass fast: the clock has a word too. */
+	const bool is_new = state == DP_AGENT_NONE;
+	if (tick - (is_new ? dp_host.greeted_tick : dp_host.heartbeat_tick) <= (is_new ? ACK_TICKS : HEARTBEAT_TICKS))
+		return AGENT_IS_THERE;
+	const uint64_t now = now_ms();
+	if (!dp_host.heartbeat_ms)
+		dp_host.heartbeat_ms = now; /* the first look that finds it still */
+	if (now - dp_host.heartbeat_ms < (is_new ? ACK_MS : HEARTBEAT_MS))
+		return AGENT_IS_THERE;
+	return AGENT_IS_SILENT;
+}
+
+/* A new region for the next agent; the old one is given up. Never unmapped: another thread may be writing to it. What
+ * the old agent has not sent is lost, and so is what ticks wrote since. */
+static void replace_agent(struct dp_region *region, uint32_t tick, bool is_silent)
+{
+	if (dp_host.given_up >= GIVEN_UP_MOST)
+		return;
+	if (is_silent && !dp_load_relaxed(&region->is_given_up)) {
+		const uint64_t now = now_ms();
+		if (dp_host.silence_ms && now - dp_host.silence_ms < RESTART_MS)
+			return;
+		dp_host.silence_ms = now;
+		/* Who took a region and never said so is not asked again. */
+		if (dp_load_relaxed(&region->agent_state) == DP_AGENT_NONE)
+			dp_host.first_name = (dp_host.region_name + 1) % DP_RENDEZVOUS_NAMES;
+		dp_store_release(&region->is_given_up, 1);
+	}
+	if ((int32_t)(tick - dp_host.next_attempt_tick) < 0)
+		return;
+	/* The new account begins where the old one's safe part ends; all between is lost. */
+	const uint64_t kept_ns = dp_host.image_start_ns, safe_ns = dp_load_acquire(&region->safe_cpu_ns);
+	const uint64_t from_ns = safe_ns > region->image_start_ns ? safe_ns : region->image_start_ns, now_ns = cpu_ns();
+	dp_zero(dp_host.losses, sizeof dp_host.losses); /* told, or part of what is lost */
+	dp_host.losses[DP_DROP_AGENT_LOST].count = 1;
+	dp_host.losses[DP_DROP_AGENT_LOST].weight_ns = now_ns > from_ns ? now_ns - from_ns : 0;
+	dp_host.image_start_ns = from_ns;
+	if (!find_agent(tick)) {
+		dp_host.image_start_ns = kept_ns;
+		return;
+	}
+	dp_host.given_up++;
+	struct dp_region *next = dp_load_relaxed(&dp_host.region);
+	const uint64_t until_ns = cpu_ns();
+	dp_store_relaxed(&next->losses[DP_DROP_AGENT_LOST].weight_ns,
+	        until_ns > next->image_start_ns ? until_ns - next->image_start_ns : 0);
 }
 
 static void fetch_tables(struct dp_region *region, uint32_t ready)
@@ -440,7 +527,7 @@ static void discover(uint32_t tick)
 static void do_one_thing(struct dp_region *region, uint32_t tick)
 {
 	if (!region) {
-		find_agent(tick, tick >= START_TICK);
+		find_agent(tick);
 		return;
 	}
 	const uint32_t generation = dp_load_relaxed(&dp_module_generation);
@@ -452,9 +539,9 @@ static void do_one_thing(struct dp_region *region, uint32_t tick)
 		dp_map_rebuild();
 	const uint32_t ready = dp_load_acquire(&region->tables_ready);
 	const uint32_t request = dp_load_acquire(&region->arm_request);
-	if (has_lost_agent(region, tick)) {
-		dp_count_loss(DP_DROP_AGENT_LOST, 0);
-		find_agent(tick, true);
+	const enum agent_loss loss = look_for_agent(region, tick);
+	if (loss != AGENT_IS_THERE) {
+		replace_agent(region, tick, loss == AGENT_IS_SILENT);
 	} else if (ready != dp_load_relaxed(&region->tables_seen)) {
 		fetch_tables(region, ready);
 	} else if (request != dp_load_relaxed(&region->arm_seen)) {
@@ -479,7 +566,7 @@ static bool is_due(struct dp_region *region, uint32_t tick)
 	       dp_host.modules_published != dp_load_relaxed(&dp_module_generation) ||
 	       dp_map_generation() != dp_load_relaxed(&dp_module_generation) ||
 	       dp_load_relaxed(&dp_host.lanes_short) >= LANES_SHORT || tick - dp_host.sweep_tick > SWEEP_TICKS ||
-	       is_unknown_due(tick) || dp_labels_wait() ||
+	       is_unknown_due(tick) || dp_labels_wait() || dp_load_relaxed(&region->is_given_up) ||
 	       dp_load_relaxed(&region->agent_state) != DP_AGENT_SERVING || tick % 64 == 0;
 }
 
@@ -530,7 +617,7 @@ static void hand_over_late(void)
 	enum { TRIES = 60, PAUSE_MS = 5 };
 	for (int i = 0; i < TRIES && !dp_load_acquire(&dp_host.region); i++) {
 		dp_host.next_attempt_tick = dp_load_relaxed(&dp_host.ticks);
-		find_agent(dp_host.next_attempt_tick, true);
+		find_agent(dp_host.next_attempt_tick);
 		if (!dp_load_acquire(&dp_host.region)) {
 			if (!dp_host.has_started && dp_host.attempts > 1)
 				return; /* it cannot be started here */

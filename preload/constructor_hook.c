@@ -2,6 +2,7 @@
  * LD_PRELOAD's way in: read the settings, arm one timer, start nothing. */
 #include "capture/host.h"
 #include "capture/module.h"
+#include "capture/trial.h"
 #include "preload/hooks.h"
 #include "preload/real.h"
 #include "preload/sigprof.h"
@@ -239,6 +240,11 @@ __attribute__((constructor)) static void on_load(void)
 	dp_settings_keep_supported(&settings, &listener);
 	if (!dp_settings_is_enabled(&settings) || (!settings.children && dp_parent_is_host()))
 		return;
+	if (!dp_trial_is_survived()) {
+		say(NULL, "a seccomp filter forbids what profiling needs (timer_create, timer_settime, prctl, readlinkat ...); "
+		          "this program runs unprofiled");
+		return;
+	}
 	const char *run = variable("DEEPPROF_RUN_SOCKET");
 	if (run)
 		strncpy(dp_host.run_socket, run, sizeof dp_host.run_socket - 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The ways into a new program: it inherits the mask and the ignored signals, and shall inherit the
  * application's. */
+#include "capture/starter.h"
 #include "preload/hooks.h"
 #include "preload/real.h"
 #include "preload/sigprof.h"
@@ -12,7 +13,7 @@
 
 extern char **environ;
 
-/* call: an exec that comes back only when it failed, or a spawn. */
+/* call: a spawn. */
 #define WITH_TRUTH(call)                           \
 	do {                                       \
 		struct dp_sigprof_bracket bracket; \
@@ -22,34 +23,46 @@ extern char **environ;
 		return result;                     \
 	} while (0)
 
+/* call: an exec, which comes back only when it failed. */
+#define BECOME(call)                               \
+	do {                                       \
+		struct dp_sigprof_bracket bracket; \
+		dp_nanny_before_exec();            \
+		dp_sigprof_before_exec(&bracket);  \
+		const int result = (call);         \
+		dp_sigprof_after_exec(&bracket);   \
+		dp_nanny_after_exec();             \
+		return result;                     \
+	} while (0)
+
 DP_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-	WITH_TRUTH(DP_REAL(execve)(path, argv, envp));
+	BECOME(DP_REAL(execve)(path, argv, envp));
 }
 
 DP_EXPORT int execv(const char *path, char *const argv[])
 {
-	WITH_TRUTH(DP_REAL(execve)(path, argv, environ));
+	BECOME(DP_REAL(execve)(path, argv, environ));
 }
 
 DP_EXPORT int execvp(const char *file, char *const argv[])
 {
-	WITH_TRUTH(DP_REAL(execvp)(file, argv));
+	BECOME(DP_REAL(execvp)(file, argv));
 }
 
 DP_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	WITH_TRUTH(DP_REAL(execvpe)(file, argv, envp));
+	BECOME(DP_REAL(execvpe)(file, argv, envp));
 }
 
 DP_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	WITH_TRUTH(DP_REAL(fexecve)(fd, argv, envp));
+	BECOME(DP_REAL(fexecve)(fd, argv, envp));
 }
 
 DP_EXPORT int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	WITH_TRUTH(DP_REAL(execveat)(directory, path, argv, envp, flags));
+	BECOME(DP_REAL(execveat)(directory, path, argv, envp, flags));
 }
 
 /* Puts the arguments behind first into an array on the caller's stack: no allocation, for a vfork's child. */
