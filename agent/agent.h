@@ -8,6 +8,7 @@
 #ifndef DEEPPROF_AGENT_AGENT_H
 #define DEEPPROF_AGENT_AGENT_H
 
+#include "agent/pace.h"
 #include "base/region.h"
 #include "base/settings.h"
 
@@ -57,6 +58,7 @@ struct dp_process {
 	uint8_t *pieces[DP_PIECE_MAX];
 	bool has_ended;
 	uint64_t greeted_ms, window_end_ms;
+	struct dp_pace pace;
 	uint32_t ready_told; /* last value put into tables_ready */
 	uint32_t arm_told;
 	uint64_t next_sweep_ms;

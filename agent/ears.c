@@ -24,9 +24,6 @@
 #include <unistd.h>
 
 enum {
-	DRAIN_MS = 50,
-	SOON_DRAIN_MS = 5, /* while samples carry copies of their stacks: a young host's, a verified one's, unknown code's */
-	YOUNG_MS = 300,
 	SWEEP_MS = 1000,
 	LAST_MS = 50,      /* for the first message of who knocked while we were leaving */
 	DELIVER_MS = 5000, /* to deliver what is left when the last host is gone */
@@ -150,6 +147,10 @@ static void drain(struct dp_process *process)
 		dp_ring_release(&view, waiting[i]);
 		at += waiting[i];
 	}
+	const uint64_t now = now_ms();
+	dp_pace_found(&process->pace, now, total, (uint64_t)lanes * DP_LANE_RING_SIZE);
+	if (region->module_log.head != region->module_log.tail || process->settings->verify)
+		dp_pace_hurry(&process->pace, now);
 	drain_logs(process);
 	if (job)
 		dp_hands_give(with_account(job));
@@ -242,6 +243,7 @@ static void greet(const struct dp_message *message, const char *secrets, size_t 
 	process->start_ns = region->start_ns;
 	process->image_start_ns = region->image_start_ns;
 	process->greeted_ms = now_ms();
+	dp_pace_init(&process->pace, process->greeted_ms);
 	pthread_mutex_init(&process->lock, NULL);
 	char text[DP_SETTINGS_SIZE];
 	uint32_t size = region->settings_size;
@@ -541,6 +543,8 @@ static void tend(struct dp_process *process, uint64_t now)
 	pthread_mutex_lock(&process->lock);
 	const bool is_waiting = process->waiting_count > process->tables_answered;
 	pthread_mutex_unlock(&process->lock);
+	if (is_waiting)
+		dp_pace_hurry(&process->pace, now);
 	if (is_waiting && dp_load_relaxed(&process->region->tables_seen) == process->ready_told)
 		dp_store_release(&process->region->tables_ready, ++process->ready_told);
 	sweep(process, now);
@@ -558,11 +562,14 @@ static void tend(struct dp_process *process, uint64_t now)
 
 static int pause_ms(uint64_t now)
 {
-	for (struct dp_process *process = processes; process; process = process->next)
-		if (now - process->greeted_ms < YOUNG_MS || process->settings->verify ||
-		        now - dp_load_relaxed(&process->slices_ms) < YOUNG_MS)
-			return SOON_DRAIN_MS;
-	return DRAIN_MS;
+	uint32_t least = DP_PACE_MOST_MS;
+	for (struct dp_process *process = processes; process; process = process->next) {
+		if (now - dp_load_relaxed(&process->slices_ms) < DP_PACE_RESTLESS_MS)
+			return DP_PACE_LEAST_MS;
+		const uint32_t pause = dp_pace_pause(&process->pace, now);
+		least = pause < least ? pause : least;
+	}
+	return (int)least;
 }
 
 /* A host that has waited for us alone for that long would do so for ever. It meets a new agent at its next tick, one

@@ -30,6 +30,7 @@ struct dp_errand {
 	volatile long result; /* 0 or -errno */
 	volatile bool needs_copy; /* the descriptor table cannot be unshared here */
 	uint8_t *memory;      /* GREET, PIECE: what was mapped */
+	uint32_t lanes;       /* GREET: for how many there is memory */
 	uint32_t name;        /* GREET: which name it was */
 	uint32_t ready;       /* TABLES: the mailbox value that was satisfied */
 };

@@ -54,9 +54,16 @@ static void raise_limit(int which)
 	}
 }
 
-/* A piece: allocated and faulted in before anyone may touch it, sealed so that nobody can take it back. Returns the
- * descriptor, or -errno. */
-static long make_piece(uint8_t **memory)
+/* Allocates these bytes and faults them in, or says that there is no memory: afterwards nobody meets SIGBUS. */
+static long populate(long memory, uint32_t from, uint32_t to)
+{
+	const uint32_t first = from & ~4095u;
+	return DP_SYS3(SYS_madvise, memory + first, to - first, MADV_POPULATE_WRITE);
+}
+
+/* A piece: allocated and faulted in before anyone may touch it, sealed so that nobody can take it back. With lanes,
+ * the first one, of which only the header and so many lanes are. Returns the descriptor, or -errno. */
+static long make_piece(uint8_t **memory, uint32_t lanes)
 {
 	struct rlimit limit;
 	raise_limit(RLIMIT_FSIZE);
@@ -69,8 +76,6 @@ static long make_piece(uint8_t **memory)
 		return fd;
 	long error = DP_SYS2(SYS_ftruncate, fd, DP_PIECE_SIZE);
 	if (!error)
-		error = DP_SYS4(SYS_fallocate, fd, 0, 0, DP_PIECE_SIZE);
-	if (!error)
 		error = DP_SYS3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL);
 	if (error)
 		return error;
@@ -81,9 +86,31 @@ static long make_piece(uint8_t **memory)
 	DP_SYS2(SYS_munlock, address, DP_PIECE_SIZE); /* mlockall(MCL_FUTURE) is not for us */
 	DP_SYS3(SYS_madvise, address, DP_PIECE_SIZE, MADV_DONTDUMP);
 	DP_SYS3(SYS_madvise, address, DP_PIECE_SIZE, MADV_DONTFORK);
-	DP_SYS3(SYS_madvise, address, DP_PIECE_SIZE, MADV_POPULATE_WRITE);
+	if (lanes) {
+		error = populate(address, 0, sizeof(struct dp_region));
+		if (!error)
+			error = populate(address, dp_lane_offset(0), dp_lane_offset(lanes - 1) + DP_LANE_RING_SIZE);
+	} else {
+		error = populate(address, 0, DP_PIECE_SIZE);
+	}
+	if (error == -EINVAL) /* before Linux 5.14: all of it, at once */
+		error = DP_SYS4(SYS_fallocate, fd, 0, 0, DP_PIECE_SIZE);
+	if (error) {
+		DP_SYS2(SYS_munmap, address, DP_PIECE_SIZE);
+		return error;
+	}
 	*memory = (uint8_t *)address;
 	return fd;
+}
+
+/* As many as the samples that wait for the region need, twice over, and as were in use before. */
+static uint32_t lanes_needed(void)
+{
+	uint32_t lanes = dp_load_relaxed(&dp_host.lane_count), waiting = 0;
+	for (unsigned i = 0; i < DP_LANES_EARLY; i++)
+		waiting += dp_load_relaxed(&dp_host.early_rings[i].head) - dp_load_relaxed(&dp_host.early_rings[i].tail);
+	lanes += waiting / (DP_LANE_RING_SIZE / 2);
+	return lanes < DP_LANES_FIRST_PIECE ? lanes : DP_LANES_FIRST_PIECE;
 }
 
 /* ---- talking to the agent ---- */
@@ -167,7 +194,7 @@ static bool wait_readable(long fd, uint32_t timeout_ms)
 
 /* ---- errands ---- */
 
-static void fill_region(struct dp_region *region)
+static void fill_region(struct dp_region *region, uint32_t lanes)
 {
 	struct timespec now = {0};
 	DP_SYS2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
@@ -183,7 +210,7 @@ static void fill_region(struct dp_region *region)
 	region->settings_size = dp_host.settings_size;
 	dp_copy(region->settings, dp_host.settings, dp_host.settings_size);
 	dp_store_relaxed(&region->generation, dp_load_acquire(&dp_module_generation));
-	dp_store_relaxed(&region->lane_count, DP_LANES_FIRST_PIECE);
+	dp_store_relaxed(&region->lane_count, lanes);
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		dp_store_relaxed(&region->losses[i].count, dp_load_relaxed(&dp_host.losses[i].count));
 		dp_store_relaxed(&region->losses[i].weight_ns, dp_load_relaxed(&dp_host.losses[i].weight_ns));
@@ -196,12 +223,14 @@ static long greet(void)
 	const long socket = reach_agent();
 	if (socket < 0)
 		return socket;
+	const uint32_t lanes = lanes_needed();
 	uint8_t *memory;
-	const long fd = make_piece(&memory);
+	const long fd = make_piece(&memory, lanes);
 	if (fd < 0)
 		return fd;
 	the_errand->memory = memory;
-	fill_region((struct dp_region *)memory);
+	the_errand->lanes = lanes;
+	fill_region((struct dp_region *)memory, lanes);
 	/* Before the agent can look: the first records are finished by what it knows of modules then. */
 	dp_tell_modules_anew((struct dp_region *)memory);
 	const long error = send_message(
@@ -329,7 +358,7 @@ static long add_piece(void)
 	if (socket < 0)
 		return socket;
 	uint8_t *memory;
-	const long fd = make_piece(&memory);
+	const long fd = make_piece(&memory, 0);
 	if (fd < 0)
 		return fd;
 	const long error = send_message(socket, DP_MESSAGE_PIECE, the_errand->piece, NULL, 0, (int)fd);

@@ -43,25 +43,24 @@ struct dp_thread {
 	bool is_new;                 /* armed by the thread itself as the first thing it does */
 	uintptr_t stack_low, stack_high; /* 0, 0: not known */
 	uintptr_t stack_usable;          /* above the guard */
-	uint32_t end_rounds;
 	_Atomic uint32_t labels; /* number of its label set (label.h). The thread itself */
 	size_t stack_size, guard_size; /* as asked for */
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
 	bool is_apart;          /* the creator's dp_sigprof_is_apart */
-};
+} __attribute__((aligned(64)));
 
 struct dp_lane {
-	_Atomic uint32_t is_leased; /* by the tick that set it */
+	_Alignas(4096) _Atomic uint32_t is_leased; /* by the tick that set it */
 	uint32_t number;
 	struct dp_ring_view view;                 /* changed only under lease */
 	_Atomic(const struct dp_code_map *) map;  /* which the tick walks by; the housekeeper reads it */
-	struct dp_frame frames[DP_FRAME_MAX];
-	struct dp_rule_cache cache;
-	/* What would be too much for the interrupted thread's stack. */
+	/* What would be too much for the interrupted thread's stack; with most stacks' frames on one page. */
 	struct dp_walk walk;
 	struct dp_stack_view stack;
 	struct dp_record record;
+	struct dp_frame frames[DP_FRAME_MAX];
+	struct dp_rule_cache cache;
 	uint8_t foreign[DP_SLICE_MAX]; /* copy of a stack that is not the thread's own */
 };
 
@@ -75,54 +74,56 @@ enum dp_off {
 
 struct r_debug; /* link.h */
 
+/* A tick finds the processor's caches full of the program's data: what each tick reads stands first and together. */
 struct dp_host {
-	_Atomic uint32_t is_armed; /* 1 once the handler may be entered */
+	_Alignas(4096) _Atomic uint32_t is_armed; /* 1 once the handler may be entered */
 	_Atomic uint32_t off;      /* enum dp_off */
 	int32_t pid;
+	uint32_t verify_every;
+	uint64_t period_ns;
+	_Atomic(struct dp_region *) region; /* NULL before the agent was greeted or started */
+	_Atomic(const struct dp_code_map *) map;
+	_Atomic uint32_t ticks;         /* handler runs */
+	_Atomic uint32_t lane_count;
+	_Atomic uint32_t lanes_short; /* ticks that had no lane or not their own since some were added */
+	_Atomic uint32_t unknown_code;  /* ticks that met code of no module */
+	/* And the housekeeper, before it finds that nothing is due. */
+	uint32_t next_attempt_tick, sweep_tick, modules_published, map_generation;
+	uint32_t unknown_seen, discover_tick, discover_pause, discover_calls; /* see is_unknown_due() */
+	_Atomic uint32_t loader_calls;  /* dlopen calls so far */
+	_Atomic uint32_t loader_calls_seen; /* of them when a hook last looked at the loader's list */
+	_Atomic(struct dp_thread *) thread_chunks[DP_THREAD_CHUNKS]; /* [0] is first_threads */
+	struct dp_lane *lanes[DP_LANE_MAX];
+
+	struct dp_thread first_threads[DP_THREAD_CHUNK];
 	uint32_t uid;
-	uint64_t start_ns, image_start_ns, period_ns;
+	uint64_t start_ns, image_start_ns;
 	bool is_subreaper;    /* inherits what its descendants leave behind; by hook, or seen when it mattered */
 	bool is_under_reaper; /* forked by such a host, or by the init of a name space: an agent of ours would end as a
 	                       * child of one that does not know it. It greets, it does not start */
-	uint32_t verify_every;
 	bool use_thread; /* agent=thread */
 	/* Signal. A SIGPROF that is not one of our timers'; NULL: ignored. */
 	void (*on_foreign)(int signo, siginfo_t *info, void *ucontext);
 	uintptr_t main_stack_low, main_stack_high;
-
-	struct dp_thread first_threads[DP_THREAD_CHUNK];
-	_Atomic(struct dp_thread *) thread_chunks[DP_THREAD_CHUNKS]; /* [0] is first_threads */
-
-	_Atomic uint32_t lane_count;
-	_Atomic uint32_t lanes_short; /* ticks that found none since the last piece was added */
-	struct dp_lane *lanes[DP_LANE_MAX];
 	struct dp_lane early_lanes[DP_LANES_EARLY];
 	struct dp_ring early_rings[DP_LANES_EARLY];
-	uint8_t early_bytes[DP_LANES_EARLY][DP_EARLY_RING_SIZE];
+	_Alignas(4096) uint8_t early_bytes[DP_LANES_EARLY][DP_EARLY_RING_SIZE]; /* whole pages: given back */
 
-	_Atomic(struct dp_region *) region; /* NULL before the agent was greeted or started */
-	_Atomic(const struct dp_code_map *) map;
-	_Atomic uint32_t ticks;         /* handler runs */
 	_Atomic uint32_t is_keeping;    /* one housekeeper at a time */
 	_Atomic uint32_t siblings_armed; /* timers made for other threads so far */
-	_Atomic uint32_t loader_calls;  /* dlopen calls so far */
-	_Atomic uint32_t loader_calls_seen; /* of them when a hook last looked at the loader's list */
-	_Atomic uint32_t unknown_code;  /* ticks that met code of no module */
 	struct dp_shared_loss losses[DP_DROP_COUNT]; /* until there is a region */
 
 	/* Housekeeper only. */
-	uint32_t attempts, next_attempt_tick;
+	uint32_t attempts;
 	bool has_started; /* an agent, since the last region */
 	uint8_t *unpublished; /* a region that the agent has, but whose lanes were in use when it came */
+	uint32_t unpublished_lanes;
 	uint32_t greeted_tick, heartbeat_tick, heartbeat_seen;
-	uint32_t modules_published;
 	uint32_t first_name;  /* of the rendezvous: those before it belong to somebody who does not answer */
 	uint32_t region_name; /* under which the region was handed over */
 	uint32_t given_up;    /* regions */
 	uint64_t heartbeat_ms, started_ms, restarted_ms, silence_ms; /* monotonic; 0: never */
-	uint32_t sweep_next, sweep_tick;
-	uint32_t map_generation;
-	uint32_t unknown_seen, discover_tick, discover_pause, discover_calls; /* see is_unknown_due() */
+	uint32_t sweep_next;
 	const struct dp_table *tables[DP_TABLE_MAX]; /* by the number that tables_agent gave them */
 	uint32_t tables_agent;
 	uint32_t tables_taken; /* entries of the region's agent that have arrived */

@@ -16,6 +16,10 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 enum {
 	START_TICK = 3,        /* greet from the first tick, start the agent from this one on */
 	ACK_TICKS = 100,       /* an agent that has not answered by then, */
@@ -87,7 +91,7 @@ static struct dp_ring_view region_view(struct dp_region *region, uint8_t *piece,
 }
 
 /* Whole records, as many as there is room for; the rest is lost and counted. */
-static void move_records(const struct dp_ring_view *from, struct dp_region *region, uint8_t *piece)
+static void move_records(const struct dp_ring_view *from, struct dp_region *region, uint8_t *piece, uint32_t lanes)
 {
 	uint32_t waiting = dp_ring_waiting(from);
 	uint32_t lane = 0;
@@ -95,9 +99,9 @@ static void move_records(const struct dp_ring_view *from, struct dp_region *regi
 		struct dp_record record;
 		dp_ring_peek(from, 0, &record, sizeof record);
 		struct dp_ring_view to = region_view(region, piece, lane);
-		while (!dp_ring_has_room(&to, record.size_bytes) && ++lane < DP_LANES_FIRST_PIECE)
+		while (!dp_ring_has_room(&to, record.size_bytes) && ++lane < lanes)
 			to = region_view(region, piece, lane);
-		if (lane == DP_LANES_FIRST_PIECE) {
+		if (lane == lanes) {
 			dp_count_loss(DP_DROP_RING_FULL, record.weight_ns);
 			lane = 0;
 		} else {
@@ -110,6 +114,7 @@ static void move_records(const struct dp_ring_view *from, struct dp_region *regi
 	}
 }
 
+/* A lane that was in use with a region given up may have a tick asleep in it. */
 static struct dp_lane *new_lane(uint32_t number, struct dp_region *region, uint8_t *piece)
 {
 	struct dp_lane *lane = dp_host.lanes[number];
@@ -122,7 +127,10 @@ static struct dp_lane *new_lane(uint32_t number, struct dp_region *region, uint8
 		lane->number = number;
 		dp_host.lanes[number] = lane;
 	}
+	if (!lease_for_change(lane))
+		return NULL;
 	lane->view = region_view(region, piece, number);
+	dp_store_release(&lane->is_leased, 0);
 	return lane;
 }
 
@@ -159,7 +167,7 @@ static void return_lanes(uint32_t count)
 
 /* From now on ticks write where the agent reads. What was written before is moved. False: a tick sleeps in one of the
  * lanes; once more at the next. */
-static bool publish_region(uint8_t *piece)
+static bool publish_region(uint8_t *piece, uint32_t lanes)
 {
 	struct dp_region *region = (struct dp_region *)piece;
 	const uint32_t lanes_before = dp_load_relaxed(&dp_host.lane_count);
@@ -171,18 +179,21 @@ static bool publish_region(uint8_t *piece)
 		}
 	dp_store_release(&dp_host.region, region);
 	uint32_t count = 0;
-	for (; count < DP_LANES_FIRST_PIECE; count++) {
+	for (; count < lanes; count++) {
 		if (count < lanes_before) {
 			struct dp_lane *lane = dp_host.lanes[count];
 			if (lane->view.ring >= dp_host.early_rings &&
 			        lane->view.ring < dp_host.early_rings + DP_LANES_EARLY)
-				move_records(&lane->view, region, piece);
+				move_records(&lane->view, region, piece, lanes);
 			lane->view = region_view(region, piece, count);
 		} else if (!new_lane(count, region, piece)) {
 			break;
 		}
 	}
 	dp_store_release(&dp_host.lane_count, count);
+	dp_store_relaxed(&dp_host.lanes_short, 0);
+	if (count >= DP_LANES_EARLY) /* nobody writes there any more */
+		DP_SYS3(SYS_madvise, dp_host.early_bytes, sizeof dp_host.early_bytes, MADV_DONTNEED);
 	return_lanes(lanes_before);
 	/* What a later region tells begins here. */
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
@@ -297,10 +308,11 @@ static bool may_start(uint32_t tick, long result)
 	return !last_ms || now_ms() - last_ms >= RESTART_MS;
 }
 
-static bool publish(uint8_t *piece)
+static bool publish(uint8_t *piece, uint32_t lanes)
 {
-	const bool is_published = publish_region(piece);
+	const bool is_published = publish_region(piece, lanes);
 	dp_host.unpublished = is_published ? NULL : piece;
+	dp_host.unpublished_lanes = lanes;
 	if (is_published)
 		dp_tell_modules((struct dp_region *)piece);
 	return is_published;
@@ -312,7 +324,7 @@ static bool find_agent(uint32_t tick)
 	if ((int32_t)(tick - dp_host.next_attempt_tick) < 0)
 		return false;
 	if (dp_host.unpublished)
-		return publish(dp_host.unpublished);
+		return publish(dp_host.unpublished, dp_host.unpublished_lanes);
 	if (!may_clone()) {
 		dp_count_loss(DP_DROP_NO_AGENT, 0);
 		back_off(tick);
@@ -323,7 +335,7 @@ static bool find_agent(uint32_t tick)
 		dp_host.region_name = errand.name;
 		dp_host.attempts = 0;
 		dp_host.has_started = false;
-		return publish(errand.memory);
+		return publish(errand.memory, errand.lanes);
 	}
 	if (may_start(tick, errand.result)) {
 		errand = (struct dp_errand){.kind = DP_ERRAND_START, .needs_nanny = needs_nanny()};
@@ -415,23 +427,33 @@ static void fetch_tables(struct dp_region *region, uint32_t ready)
 	dp_map_rebuild();
 }
 
+static void make_lanes(struct dp_region *region, uint8_t *piece, uint32_t end)
+{
+	uint32_t count = dp_load_relaxed(&dp_host.lane_count);
+	while (count < end && new_lane(count, region, piece))
+		count++;
+	dp_store_relaxed(&region->lane_count, count);
+	dp_store_release(&dp_host.lane_count, count);
+}
+
+/* The rest of the first piece, for which there was no need before; then further pieces. */
 static void add_lanes(struct dp_region *region)
 {
 	const uint32_t first = dp_load_relaxed(&dp_host.lane_count);
 	const uint32_t piece_number = dp_lane_piece(first);
 	dp_store_relaxed(&dp_host.lanes_short, 0);
-	if (first < DP_LANES_FIRST_PIECE || first + DP_LANES_MORE_PIECE > DP_LANE_MAX ||
-	        dp_lane_piece(first - 1) == piece_number || !may_clone())
+	if (first < DP_LANES_FIRST_PIECE) {
+		const uint32_t from = dp_lane_offset(first);
+		const long error = DP_SYS3(SYS_madvise, (uint8_t *)region + from, DP_PIECE_SIZE - from, MADV_POPULATE_WRITE);
+		if (!error || error == -EINVAL) /* before Linux 5.14 it is all there */
+			make_lanes(region, (uint8_t *)region, DP_LANES_FIRST_PIECE);
+		return;
+	}
+	if (first + DP_LANES_MORE_PIECE > DP_LANE_MAX || dp_lane_piece(first - 1) == piece_number || !may_clone())
 		return;
 	struct dp_errand errand = {.kind = DP_ERRAND_PIECE, .piece = piece_number};
-	if (dp_helper_run(&errand) != 0)
-		return;
-	uint32_t count = first;
-	for (; count < first + DP_LANES_MORE_PIECE; count++)
-		if (!new_lane(count, region, errand.memory))
-			break;
-	dp_store_relaxed(&region->lane_count, count);
-	dp_store_release(&dp_host.lane_count, count);
+	if (dp_helper_run(&errand) == 0)
+		make_lanes(region, errand.memory, first + DP_LANES_MORE_PIECE);
 }
 
 /* Threads that the agent found without a timer: created before us, or by a raw clone. */

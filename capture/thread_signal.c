@@ -121,16 +121,16 @@ struct kernel_sigevent {
 };
 
 /* A phase anywhere in one period: no two threads in lockstep, and a short life is sampled as often as its CPU time
- * deserves. */
+ * deserves. From the nanosecond at which the process began and a count: the clock would be one more system call in
+ * each new thread. */
 static uint64_t random_phase(uint64_t period_ns, int32_t tid)
 {
-	struct timespec now = {0};
-	DP_SYS2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-	uint64_t x = (uint64_t)now.tv_nsec * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)tid << 32 ^
-	             (uint64_t)(uintptr_t)&now;
-	x ^= x >> 33;
-	x *= UINT64_C(0xff51afd7ed558ccd);
-	x ^= x >> 33;
+	static _Atomic uint64_t count;
+	uint64_t x = dp_host.start_ns + (dp_add_relaxed(&count, 1) + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	x ^= (uint64_t)tid << 40;
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	x ^= x >> 31;
 	return 1 + x % period_ns;
 }
 

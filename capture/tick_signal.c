@@ -2,6 +2,7 @@
  * One tick: see where the thread is, write it down, leave no trace. No system call unless the thread stands on a
  * stack that we do not know. */
 #include "capture/host.h"
+#include "capture/module.h"
 #include "capture/registers.h"
 
 #include "base/syscall.h"
@@ -13,21 +14,63 @@ _Alignas(4096) struct dp_owner_page dp_owner;
 
 /* ---- lanes ---- */
 
-static struct dp_lane *lease_lane(struct dp_thread *self)
+/* Is there room for a record of a stack of usual depth? */
+static bool is_roomy(const struct dp_lane *lane)
 {
-	const uint32_t count = dp_load_acquire(&dp_host.lane_count);
+	enum { USUAL = 4096 };
+	const struct dp_ring *ring = lane->view.ring;
+	return lane->view.size - (dp_load_relaxed(&ring->head) - dp_load_relaxed(&ring->tail)) >= USUAL;
+}
+
+/* The one it had last: its cache is warm. Another where that is leased or, with is_picky, full. */
+static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, bool is_picky)
+{
 	uint32_t number = self->last_lane < count ? self->last_lane : 0;
 	for (uint32_t tried = 0; tried < count; tried++) {
 		struct dp_lane *lane = dp_host.lanes[number];
 		uint32_t free = 0;
 		if (!dp_load_relaxed(&lane->is_leased) && dp_cas(&lane->is_leased, &free, 1)) {
-			self->last_lane = number;
-			return lane;
+			if (!is_picky || is_roomy(lane)) {
+				self->last_lane = number;
+				return lane;
+			}
+			dp_store_release(&lane->is_leased, 0);
 		}
 		if (++number == count)
 			number = 0;
 	}
 	return NULL;
+}
+
+static struct dp_lane *lease_lane(struct dp_thread *self)
+{
+	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
+	struct dp_lane *lane = lease_one(self, count, true);
+	if (!lane)
+		lane = lease_one(self, count, false);
+	/* Threads in each other's way: while more lanes cost no more than their memory, before a tick finds none. */
+	if (count < DP_LANES_FIRST_PIECE && last < count && self->last_lane != last)
+		dp_add_relaxed(&dp_host.lanes_short, 1);
+	return lane;
+}
+
+/* The rest of the tick will touch these, and by now the program has driven them out of the processor's caches: they are
+ * fetched while the walk waits for its own. */
+static void fetch_ahead(const struct dp_thread *self, const struct dp_lane *lane, const struct dp_region *region)
+{
+	enum { LINE = 64, USUAL = 6 * LINE };
+	const struct dp_ring_view *ring = &lane->view;
+	const uint32_t at = dp_load_relaxed(&ring->ring->head) & (ring->size - 1);
+	for (uint32_t i = 0; i < USUAL; i += LINE) {
+		__builtin_prefetch(&ring->bytes[(at + i) & (ring->size - 1)], 1);
+		__builtin_prefetch((const char *)lane->frames + i, 1);
+	}
+	if (region) {
+		__builtin_prefetch(&region->generation, 1);
+		__builtin_prefetch(&region->agent_state);
+		__builtin_prefetch(&region->threads[self->number % DP_THREAD_MAX], 1);
+	}
+	__builtin_prefetch(&dp_module_generation);
 }
 
 /* The map stays as it is while a lane names it; see publish_map() in tables_signal.c. */
@@ -251,6 +294,7 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	struct dp_region *region = dp_load_relaxed(&dp_host.region);
 	bool is_foreign;
 
+	fetch_ahead(self, lane, region);
 	dp_zero(record, sizeof *record);
 	record->tid = (uint32_t)self->tid;
 	record->weight_ns = weight_ns;

@@ -16,15 +16,20 @@ static pthread_key_t end_key;
 static bool has_end_key;
 
 
+/* Destructors of the application's run before and after ours: the timer stays until the last round. Which one it is
+ * stands in the low bits of the value; asking who we are is left to the end, it is a system call. */
 static void on_thread_end(void *value)
 {
-	struct dp_thread *thread = value;
+	enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 2, ROUND_BITS = _Alignof(struct dp_thread) - 1 };
+	_Static_assert(ROUNDS >= 0 && ROUNDS <= ROUND_BITS, "rounds must fit below the record's address");
+	const uintptr_t round = (uintptr_t)value & ROUND_BITS;
+	struct dp_thread *thread = (struct dp_thread *)((uintptr_t)value - round);
 	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
 		return; /* the filter came after the timer, which stays */
+	if (round < ROUNDS && pthread_setspecific(end_key, (char *)value + 1) == 0)
+		return;
 	if (dp_load_relaxed(&thread->state) == DP_THREAD_FREE || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return; /* forked meanwhile: the record is another's */
-	if (thread->end_rounds++ < PTHREAD_DESTRUCTOR_ITERATIONS - 2 && pthread_setspecific(end_key, thread) == 0)
-		return;
 	/* Somebody who starts or stops the profiler may have it in hands. */
 	for (int i = 0; i < 1000; i++) {
 		if (dp_timer_disarm(thread)) {
@@ -81,7 +86,6 @@ static void *run_thread(void *argument)
 		dp_thread_release(thread);
 	} else {
 		dp_labels_attach(thread);
-		thread->end_rounds = 0;
 		if (has_end_key)
 			pthread_setspecific(end_key, thread);
 	}

@@ -19,6 +19,7 @@ enum {
 	DP_TABLE_MAGIC = 0x74557044, /* "DpUt" */
 	DP_TABLE_VERSION = 1,
 	DP_TABLE_PAGE_BITS = 12,
+	DP_TABLE_AHEAD = 96, /* rows; most pages have fewer */
 };
 
 struct dp_table {
@@ -49,7 +50,13 @@ static inline uint32_t dp_table_find(const struct dp_table *table, uint32_t offs
 	count = first_row[page + 1]; /* also a candidate: it may begin in this page's last bytes */
 	if (count >= table->row_count || low > count)
 		return DP_RULE_GAP;
-	for (count = count - low + 1; count > 1;) {
+	count = count - low + 1;
+	/* A cold search would wait for one line of the cache after another: all that it may touch are asked for now. */
+	for (uint32_t i = 0; i < count && i < DP_TABLE_AHEAD; i += 64 / sizeof *offsets) {
+		__builtin_prefetch(&offsets[low + i]);
+		__builtin_prefetch(&offsets[table->row_count + low + i]);
+	}
+	while (count > 1) {
 		const uint32_t half = count / 2;
 
 		if (offsets[low + half] <= offset)
