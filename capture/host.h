@@ -98,6 +98,9 @@ struct dp_host {
 	struct dp_thread first_threads[DP_THREAD_CHUNK];
 	uint32_t uid;
 	uint64_t start_ns, image_start_ns;
+	bool is_subreaper;    /* inherits what its descendants leave behind; by hook, or seen when it mattered */
+	bool is_under_reaper; /* forked by such a host, or by the init of a name space: an agent of ours would end as a
+	                       * child of one that does not know it. It greets, it does not start */
 	bool use_thread; /* agent=thread */
 	/* Signal. A SIGPROF that is not one of our timers'; NULL: ignored. */
 	void (*on_foreign)(int signo, siginfo_t *info, void *ucontext);

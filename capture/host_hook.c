@@ -181,6 +181,8 @@ void dp_host_after_fork(void)
 		dp_store_relaxed(&dp_host.is_armed, 0); /* not one call of ours: the child runs unprofiled */
 		return;
 	}
+	dp_host.is_under_reaper |= dp_host.is_subreaper || dp_host.pid == 1;
+	dp_host.is_subreaper = false;
 	uintptr_t low = 0, high = 0;
 	/* A fork from another thread than the main one: its stack is the child's main thread's now. */
 	for (uint32_t chunk = 0; chunk < DP_THREAD_CHUNKS; chunk++) {

@@ -279,6 +279,8 @@ static bool needs_nanny(void)
 {
 	int is_subreaper = 0;
 	DP_SYS2(SYS_prctl, PR_GET_CHILD_SUBREAPER, &is_subreaper);
+	if (is_subreaper)
+		dp_host.is_subreaper = true;
 	return dp_host.pid == 1 || is_subreaper;
 }
 
@@ -297,7 +299,8 @@ static void back_off(uint32_t tick)
 /* May an agent be started, after the greeting had this result? A run's own one is started by its command. */
 static bool may_start(uint32_t tick, long result)
 {
-	if (tick < START_TICK || dp_host.use_thread || dp_host.run_socket[0])
+	/* A subreaper's children wait for the agent that it starts. */
+	if ((tick < START_TICK && !dp_host.is_subreaper) || dp_host.is_under_reaper || dp_host.use_thread || dp_host.run_socket[0])
 		return false;
 	if (result != -ECONNREFUSED && result != -EPERM && result != -EAGAIN)
 		return false; /* it is there, or nothing of the kind can be here */

@@ -175,5 +175,8 @@ DP_EXPORT int prctl(int option, ...)
 			before_filter((const struct sock_fprog *)two);
 		errno = saved_errno;
 	}
-	return DP_REAL(prctl)(option, one, two, three, four);
+	const int result = DP_REAL(prctl)(option, one, two, three, four);
+	if (option == PR_SET_CHILD_SUBREAPER && result == 0 && (int32_t)DP_SYS0(SYS_getpid) == dp_host.pid)
+		dp_host.is_subreaper = one != 0;
+	return result;
 }
