@@ -149,7 +149,8 @@ static void drain(struct dp_process *process)
 	}
 	const uint64_t now = now_ms();
 	dp_pace_found(&process->pace, now, total, (uint64_t)lanes * DP_LANE_RING_SIZE);
-	if (region->module_log.head != region->module_log.tail || process->settings->verify)
+	if (region->module_log.head != region->module_log.tail || process->settings->verify ||
+	        region->label_log.head - region->label_log.tail > DP_LABEL_LOG_SIZE / 4)
 		dp_pace_hurry(&process->pace, now);
 	drain_logs(process);
 	if (job)

@@ -640,10 +640,10 @@ static void settle_threads(void)
 	}
 }
 
-/* More than the log holds at once: the agent empties it every 50 ms. */
+/* More than the log holds at once: the agent looks within 250 ms, and then often. */
 static void tell_all_labels(struct dp_region *region)
 {
-	enum { TRIES = 40, PAUSE_MS = 5 };
+	enum { TRIES = 300, PAUSE_MS = 5 };
 	for (int i = 0; i < TRIES && dp_labels_wait(); i++) {
 		if (i)
 			pause_ms(PAUSE_MS);
