@@ -103,13 +103,13 @@ static long make_piece(uint8_t **memory, uint32_t lanes)
 	return fd;
 }
 
-/* As many as the samples that wait for the region need, twice over, and as were in use before. */
+/* As many as were in use before, and as the samples that wait for the region fill. */
 static uint32_t lanes_needed(void)
 {
 	uint32_t lanes = dp_load_relaxed(&dp_host.lane_count), waiting = 0;
 	for (unsigned i = 0; i < DP_LANES_EARLY; i++)
 		waiting += dp_load_relaxed(&dp_host.early_rings[i].head) - dp_load_relaxed(&dp_host.early_rings[i].tail);
-	lanes += waiting / (DP_LANE_RING_SIZE / 2);
+	lanes += waiting / DP_LANE_RING_SIZE;
 	return lanes < DP_LANES_FIRST_PIECE ? lanes : DP_LANES_FIRST_PIECE;
 }
 
