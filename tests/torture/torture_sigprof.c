@@ -786,6 +786,22 @@ static void stacks(void)
 	say("with SA_ONSTACK: %d %d", was_on_alternate, count);
 }
 
+/* Until the process sleeps in a kernel function of such a name; 5 s at most, where names are hidden. */
+static void wait_until_in(pid_t pid, const char *function)
+{
+	char path[64], channel[64];
+	snprintf(path, sizeof path, "/proc/%d/wchan", pid);
+	for (int i = 0; i < 500; i++) {
+		const int fd = open(path, O_RDONLY);
+		const ssize_t got = fd < 0 ? 0 : read(fd, channel, sizeof channel - 1);
+		channel[got > 0 ? got : 0] = 0;
+		close(fd);
+		if (strstr(channel, function))
+			return;
+		usleep(10000);
+	}
+}
+
 static void interrupted(void)
 {
 	int ends[2], status;
@@ -795,9 +811,9 @@ static void interrupted(void)
 		install(on_info, restarts ? SA_RESTART : 0);
 		const pid_t parent = getpid(), child = fork();
 		if (!child) {
-			usleep(100000);
+			wait_until_in(parent, "pipe_read");
 			kill(parent, SIGPROF);
-			usleep(100000);
+			wait_until_in(parent, restarts ? "pipe_read" : "do_wait");
 			_exit(write(ends[1], "x", 1) != 1);
 		}
 		burn(20);
