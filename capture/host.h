@@ -104,6 +104,9 @@ struct dp_host {
 	bool use_thread; /* agent=thread */
 	/* Signal. A SIGPROF that is not one of our timers'; NULL: ignored. */
 	void (*on_foreign)(int signo, siginfo_t *info, void *ucontext);
+	/* Signal, at the end of a tick, while is_aimed is not 0: the application has sent this thread a SIGPROF. */
+	void (*on_aimed)(int signo, void *ucontext);
+	_Atomic uint32_t is_aimed;
 	uintptr_t main_stack_low, main_stack_high;
 	struct dp_lane early_lanes[DP_LANES_EARLY];
 	struct dp_ring early_rings[DP_LANES_EARLY];

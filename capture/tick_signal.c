@@ -387,4 +387,6 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 	}
 	if (left >= HOUSEKEEPING_BYTES)
 		dp_housekeep(self);
+	if (dp_load_relaxed(&dp_host.is_aimed))
+		dp_host.on_aimed(signo, ucontext);
 }

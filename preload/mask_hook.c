@@ -186,7 +186,11 @@ DP_EXPORT int pthread_kill(pthread_t thread, int signo)
 {
 	if (pthread_equal(thread, pthread_self()))
 		return send_self(DP_REAL(pthread_kill), thread, signo);
-	return DP_REAL(pthread_kill)(thread, signo);
+	const bool is_aimed = signo == SIGPROF && is_ours() && dp_sigprof_aim((uintptr_t)thread);
+	const int result = DP_REAL(pthread_kill)(thread, signo);
+	if (is_aimed)
+		dp_sigprof_aimed((uintptr_t)thread, result == 0);
+	return result;
 }
 
 void dp_sigprof_thread_start(bool is_apart)

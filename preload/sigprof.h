@@ -71,6 +71,13 @@ void dp_sigprof_resume(void);
 bool dp_sigprof_is_paused(void);
 void dp_sigprof_forget(void);
 
+/* Hook, around a SIGPROF for another thread of this process: the kernel drops it where a tick is pending there already,
+ * for both are one signal to it; that tick then stands for both. thread: its thread pointer, as pthread_t is. False:
+ * too many at once; it is sent all the same. */
+bool dp_sigprof_aim(uintptr_t thread);
+void dp_sigprof_aimed(uintptr_t thread, bool is_sent);
+/* Signal. dp_host's on_aimed. */
+void dp_sigprof_aimed_tick(int signo, void *ucontext);
 /* Gives a SIGPROF that had to be sent again its own siginfo back. */
 void dp_sigprof_restore_info(siginfo_t *info);
 /* Signal. A SIGPROF that is not one of our timers': do what the application asked for. May not return. */

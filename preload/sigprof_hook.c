@@ -80,6 +80,7 @@ int dp_sigprof_install(void (*handler)(int, siginfo_t *, void *))
 	if (DP_REAL(sigaction)(SIGPROF, NULL, &now) == 0)
 		libc_restorer = now.sa_restorer;
 	dp_host.on_foreign = dp_sigprof_foreign;
+	dp_host.on_aimed = dp_sigprof_aimed_tick;
 	dp_store_release(&dp_sigprof.is_ours, true);
 	return 0;
 }

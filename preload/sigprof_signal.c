@@ -179,6 +179,78 @@ static void die(const siginfo_t *info, uint64_t *mask)
 	send_again(info, true);
 }
 
+/* ---- signals from one thread to another ---- */
+
+enum aim_state { AIM_FREE, AIM_TAKEN, AIM_SENDING, AIM_SENT };
+
+static struct aim {
+	_Atomic uint32_t state; /* enum aim_state; the sender takes it and says that it has sent, the receiver frees it */
+	_Atomic uintptr_t thread;
+} aims[16];
+
+bool dp_sigprof_aim(uintptr_t thread)
+{
+	for (unsigned i = 0; i < sizeof aims / sizeof *aims; i++) {
+		uint32_t free = AIM_FREE;
+		if (dp_load_relaxed(&aims[i].state) != AIM_FREE || !dp_cas(&aims[i].state, &free, AIM_TAKEN))
+			continue;
+		dp_store_relaxed(&aims[i].thread, thread);
+		dp_add_relaxed(&dp_host.is_aimed, 1);
+		dp_store_release(&aims[i].state, AIM_SENDING);
+		return true;
+	}
+	return false;
+}
+
+static bool take_aim(uintptr_t thread, enum aim_state from, enum aim_state to)
+{
+	for (unsigned i = 0; i < sizeof aims / sizeof *aims; i++) {
+		uint32_t state = from;
+		if (dp_load_acquire(&aims[i].state) != (uint32_t)from || dp_load_acquire(&aims[i].thread) != thread)
+			continue;
+		if (!dp_cas(&aims[i].state, &state, to))
+			continue;
+		if (to == AIM_FREE)
+			atomic_fetch_sub_explicit(&dp_host.is_aimed, 1, memory_order_relaxed);
+		return true;
+	}
+	return false;
+}
+
+void dp_sigprof_aimed(uintptr_t thread, bool is_sent)
+{
+	/* None: it has arrived meanwhile. */
+	take_aim(thread, AIM_SENDING, is_sent ? AIM_SENT : AIM_FREE);
+}
+
+static void aim_has_arrived(void)
+{
+	const uintptr_t self = (uintptr_t)__builtin_thread_pointer();
+	if (!take_aim(self, AIM_SENT, AIM_FREE))
+		take_aim(self, AIM_SENDING, AIM_FREE);
+}
+
+/* Sent, not delivered, not pending: it was dropped, because the tick that is being handled was pending. */
+void dp_sigprof_aimed_tick(int signo, void *ucontext)
+{
+	const uintptr_t self = (uintptr_t)__builtin_thread_pointer();
+	uint64_t pending = 0;
+	siginfo_t info;
+	bool is_aimed = false;
+	for (unsigned i = 0; i < sizeof aims / sizeof *aims; i++)
+		is_aimed |= dp_load_acquire(&aims[i].state) == AIM_SENT && dp_load_acquire(&aims[i].thread) == self;
+	if (!is_aimed || dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP ||
+		DP_SYS2(SYS_rt_sigpending, &pending, MASK_SIZE) != 0 || pending & DP_SIGPROF_BIT ||
+		!take_aim(self, AIM_SENT, AIM_FREE))
+		return;
+	dp_zero(&info, sizeof info);
+	info.si_signo = SIGPROF;
+	info.si_code = SI_TKILL;
+	info.si_pid = (int32_t)DP_SYS0(SYS_getpid);
+	info.si_uid = (uint32_t)DP_SYS0(SYS_getuid);
+	dp_sigprof_foreign(signo, &info, ucontext);
+}
+
 void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext)
 {
 	/* The kernel's mask is eight bytes at this place, whatever libc makes of the rest. */
@@ -187,6 +259,8 @@ void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext)
 
 	if (dp_is_tick(info))
 		return; /* of a timer that has been deleted since */
+	if (info->si_code == SI_TKILL && dp_load_relaxed(&dp_host.is_aimed))
+		aim_has_arrived();
 	dp_sigprof_restore_info(info);
 	if (dp_sigprof_is_virtual(*mask)) {
 		hold(info, mask);
