@@ -19,6 +19,7 @@ static void in_child(void)
 	dp_api_after_fork();
 	if (!has_children)
 		dp_store_relaxed(&dp_host.off, dp_load_relaxed(&dp_host.off) | DP_OFF_DISABLED);
+	dp_sigprof_aims_after_fork();
 	dp_host_after_fork();
 	dp_sigprof_thread_start(dp_sigprof_is_apart);
 }

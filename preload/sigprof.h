@@ -76,6 +76,8 @@ void dp_sigprof_forget(void);
  * too many at once; it is sent all the same. */
 bool dp_sigprof_aim(uintptr_t thread);
 void dp_sigprof_aimed(uintptr_t thread, bool is_sent);
+/* Hook, in a forked child: nothing is pending there. */
+void dp_sigprof_aims_after_fork(void);
 /* Signal. dp_host's on_aimed. */
 void dp_sigprof_aimed_tick(int signo, void *ucontext);
 /* Gives a SIGPROF that had to be sent again its own siginfo back. */

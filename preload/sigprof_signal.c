@@ -75,6 +75,8 @@ void dp_sigprof_set_mask(uint64_t mask)
 	DP_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0, MASK_SIZE);
 }
 
+static void drop_aims(void);
+
 /* Which of our timers stands still. After a vfork the child sees its parent's: hence the comparison of the tid. */
 static __thread struct dp_thread *paused;
 
@@ -100,6 +102,7 @@ bool dp_sigprof_is_paused(void)
 
 void dp_sigprof_forget(void)
 {
+	drop_aims();
 	paused = NULL;
 }
 
@@ -109,6 +112,7 @@ void dp_sigprof_resume(void)
 	if (!thread || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
 		return;
 	paused = NULL;
+	drop_aims();
 	dp_store_relaxed(&thread->is_paused, false);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (dp_load_acquire(&thread->state) != DP_THREAD_ARMED) {
@@ -228,6 +232,22 @@ static void aim_has_arrived(void)
 	const uintptr_t self = (uintptr_t)__builtin_thread_pointer();
 	if (!take_aim(self, AIM_SENT, AIM_FREE))
 		take_aim(self, AIM_SENDING, AIM_FREE);
+}
+
+/* What was sent while this thread blocked SIGPROF, and had no ticks, the kernel holds or sigwait has taken; what was
+ * sent to another thread at this place before us is nobody's. */
+static void drop_aims(void)
+{
+	const uintptr_t self = (uintptr_t)__builtin_thread_pointer();
+	while (dp_load_relaxed(&dp_host.is_aimed) && take_aim(self, AIM_SENT, AIM_FREE))
+		;
+}
+
+void dp_sigprof_aims_after_fork(void)
+{
+	for (unsigned i = 0; i < sizeof aims / sizeof *aims; i++)
+		dp_store_relaxed(&aims[i].state, AIM_FREE);
+	dp_store_relaxed(&dp_host.is_aimed, 0);
 }
 
 /* Sent, not delivered, not pending: it was dropped, because the tick that is being handled was pending. */
