@@ -19,7 +19,10 @@ int dp_stacks_init(struct dp_stacks *stacks, size_t cap_bytes)
 
 static uint64_t frame_word(const struct dp_frame *frame)
 {
-	return (frame->id & DP_STACK_ADDRESS) | (frame->flags & DP_FRAME_EXACT ? DP_STACK_EXACT : 0) |
+	const uint64_t runtime = (uint64_t)(frame->runtime & DP_STACK_RUNTIME_MASK) << DP_STACK_RUNTIME_SHIFT;
+	if (frame->flags & DP_FRAME_MISSING)
+		return (frame->id & DP_STACK_ADDRESS) | runtime | DP_STACK_MISSING;
+	return (frame->id & DP_STACK_ADDRESS) | runtime | (frame->flags & DP_FRAME_EXACT ? DP_STACK_EXACT : 0) |
 	       (frame->flags & DP_FRAME_GUESSED ? DP_STACK_GUESSED : 0);
 }
 
@@ -50,7 +53,7 @@ static int is_same(
         const struct dp_stack *stack, const struct dp_stack_key *key, const struct dp_frame *frames, unsigned count)
 {
 	if (stack->tid != key->tid || stack->generation != key->generation || stack->stop != key->stop ||
-	        stack->labels != key->labels || stack->frame_count != count)
+	        stack->labels != key->labels || stack->flags != key->flags || stack->frame_count != count)
 		return 0;
 	for (unsigned i = 0; i < count; i++)
 		if (stack->frames[i] != frame_word(&frames[i]))
@@ -62,7 +65,7 @@ void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, con
         unsigned count, uint64_t weight_ns, uint64_t samples)
 {
 	uint64_t hash = mix((uint64_t)key->tid << 32 | key->generation,
-	        (uint64_t)key->labels << 32 | (uint64_t)key->stop << 16 | count);
+	        (uint64_t)key->labels << 32 | (uint64_t)key->stop << 16 | (uint64_t)key->flags << 20 | count);
 	for (unsigned i = 0; i < count; i++)
 		hash = mix(hash, frame_word(&frames[i]));
 	struct dp_stack *stack = stacks->buckets[hash % stacks->bucket_count];
@@ -80,6 +83,7 @@ void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, con
 		stack->generation = key->generation;
 		stack->stop = key->stop;
 		stack->labels = key->labels;
+		stack->flags = key->flags;
 		stack->frame_count = (uint16_t)count;
 		for (unsigned i = 0; i < count; i++)
 			stack->frames[i] = frame_word(&frames[i]);

@@ -8,10 +8,14 @@
 
 #include <stdint.h>
 
-/* A frame here is its address with two flags on top: user addresses have at most 57 bits. */
+/* A frame here is one word: its id, whose runtime it is of, and two flags on top: user addresses have at most 57 bits, managed
+ * ids 60. */
 #define DP_STACK_EXACT   (UINT64_C(1) << 63)
+#define DP_STACK_MISSING DP_STACK_EXACT /* managed: not a frame, so many are missing */
 #define DP_STACK_GUESSED (UINT64_C(1) << 62)
-#define DP_STACK_ADDRESS (DP_STACK_GUESSED - 1)
+#define DP_STACK_RUNTIME_SHIFT 60
+#define DP_STACK_RUNTIME_MASK  3
+#define DP_STACK_ADDRESS ((UINT64_C(1) << DP_STACK_RUNTIME_SHIFT) - 1)
 
 struct dp_stack {
 	struct dp_stack *next; /* in its bucket */
@@ -20,6 +24,7 @@ struct dp_stack {
 	uint16_t stop; /* enum dp_stop */
 	uint16_t frame_count;
 	uint16_t labels; /* number of its label set */
+	uint16_t flags;  /* of enum dp_record_flag, those that tell stacks apart */
 	uint64_t frames[]; /* leaf first */
 };
 
@@ -34,7 +39,7 @@ int dp_stacks_init(struct dp_stacks *stacks, size_t cap_bytes); /* 0 or -ENOMEM 
 /* What else tells two stacks apart. */
 struct dp_stack_key {
 	uint32_t tid, generation;
-	uint16_t stop, labels;
+	uint16_t stop, labels, flags;
 };
 void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, const struct dp_frame *frames,
         unsigned count, uint64_t weight_ns, uint64_t samples);

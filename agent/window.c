@@ -168,6 +168,64 @@ static int module_location(struct dp_process *process, struct dp_profile *profil
 	return dp_profile_location(profile, &location);
 }
 
+static int text_location(struct dp_profile *profile, uint8_t runtime, uint64_t address, const char *text)
+{
+	const struct dp_symbol symbol = {.name = text, .system_name = text, .file = ""};
+	struct dp_line line;
+	struct dp_mapping mapping = {.path = dp_profile_text(profile, "[deepprof]"),
+	        .build_id = dp_profile_text(profile, ""),
+	        .has_functions = true};
+	if (add_lines(profile, &symbol, 1, &line) != 1)
+		return -ENOMEM;
+	struct dp_location location = {.mapping = dp_profile_mapping(profile, &mapping),
+	        .runtime = runtime,
+	        .address = address,
+	        .lines = &line,
+	        .line_count = 1};
+	return dp_profile_location(profile, &location);
+}
+
+static int managed_location(struct dp_process *process, struct dp_profile *profile, uint64_t word)
+{
+	const unsigned runtime = word >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK;
+	const uint64_t id = word & DP_STACK_ADDRESS;
+	const struct dp_name_place place = {process->root, process->cwd};
+	struct dp_managed_symbol found;
+	char text[64];
+	if (word & DP_STACK_MISSING) {
+		if (id)
+			snprintf(text, sizeof text, "[%llu frames missing]", (unsigned long long)id);
+		else
+			snprintf(text, sizeof text, "[frames missing]");
+		return text_location(profile, (uint8_t)runtime, id, text);
+	}
+	if (!dp_names_describe(&process->work->names, runtime, id, &place, &found)) {
+		process->work->own_losses[DP_DROP_NO_SYMBOL].count++;
+		snprintf(text, sizeof text, "[unnamed %s function]", dp_runtime_name(runtime));
+		return text_location(profile, (uint8_t)runtime, 0, text);
+	}
+	const struct dp_symbol symbol = {.name = found.name,
+	        .system_name = found.system_name,
+	        .file = found.file,
+	        .line = found.line,
+	        .start_line = found.start_line};
+	struct dp_line line;
+	snprintf(text, sizeof text, "[%s]", dp_runtime_name(runtime));
+	struct dp_mapping mapping = {.path = dp_profile_text(profile, text),
+	        .build_id = dp_profile_text(profile, ""),
+	        .has_functions = true,
+	        .has_files = true,
+	        .has_lines = true};
+	if (add_lines(profile, &symbol, 1, &line) != 1)
+		return -ENOMEM;
+	struct dp_location location = {.mapping = dp_profile_mapping(profile, &mapping),
+	        .runtime = (uint8_t)runtime,
+	        .address = id,
+	        .lines = &line,
+	        .line_count = 1};
+	return location.mapping < 0 ? location.mapping : dp_profile_location(profile, &location);
+}
+
 static int location_of(
         struct dp_process *process, struct dp_profile *profile, struct cache *cache, uint64_t word, uint32_t generation)
 {
@@ -177,6 +235,14 @@ static int location_of(
 	const uint32_t slot = cache_slot(cache, word, generation);
 	if (cache->entries[slot].word)
 		return cache->entries[slot].location;
+	if (word >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK) {
+		const int managed = managed_location(process, profile, word);
+		if (managed >= 0) {
+			cache->entries[slot] = (struct cache_entry){word, generation, managed};
+			cache->count++;
+		}
+		return managed;
+	}
 	const uint64_t address = word & DP_STACK_ADDRESS;
 	const uint64_t look = word & DP_STACK_EXACT ? address : address - 1;
 	struct dp_agent_module *module = dp_modules_find(&work->modules, look, generation);
@@ -227,16 +293,28 @@ static const char *task_name(const struct dp_process *process, uint32_t tid)
 	return process->name;
 }
 
+/* What the interpreter does to run a function that has a frame of its own. */
+static bool is_machinery(const struct dp_profile *profile, int location)
+{
+	const struct dp_location *at = &profile->locations.at[location];
+	return at->runtime == DP_FRAME_NATIVE && at->line_count &&
+	       dp_names_are_machinery(profile->functions.at[at->lines[at->line_count - 1].function].name);
+}
+
 static int add_stack(
         struct dp_process *process, struct dp_profile *profile, struct cache *cache, const struct dp_stack *stack)
 {
-	int32_t locations[DP_FRAME_MAX + 1];
+	int32_t locations[DP_STITCHED_MAX + 1];
 	uint32_t count = 0;
+	bool has_managed = false;
+	for (uint32_t i = 0; i < stack->frame_count; i++)
+		has_managed |= (stack->frames[i] >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK) != 0;
 	for (uint32_t i = 0; i < stack->frame_count; i++) {
 		const int location = location_of(process, profile, cache, stack->frames[i], stack->generation);
 		if (location < 0)
 			return location;
-		locations[count++] = location;
+		if (!has_managed || !is_machinery(profile, location))
+			locations[count++] = location;
 	}
 	if (stack->stop != DP_STOP_END) {
 		const int location = incomplete_location(profile, stack->stop);
@@ -245,13 +323,16 @@ static int add_stack(
 	}
 	/* Which process it was matters only where several are in one profile. */
 	const bool is_merged = dp_deliver_is_merged();
-	struct dp_label labels[4 + DP_LABEL_PAIRS_MAX] = {
+	struct dp_label labels[5 + DP_LABEL_PAIRS_MAX] = {
 	        {.key = "thread", .text = task_name(process, stack->tid), .unit = ""},
 	        {.key = "tid", .number = stack->tid, .unit = ""},
 	        {.key = "pid", .number = process->pid, .unit = ""},
 	        {.key = "process", .text = process->name, .unit = ""},
 	};
-	const uint32_t common = is_merged ? 4 : 2;
+	uint32_t common = is_merged ? 4 : 2;
+	if (stack->flags & (DP_RECORD_GIL_HELD | DP_RECORD_GIL_FREE))
+		labels[common++] = (struct dp_label){
+		        .key = "python.gil", .text = stack->flags & DP_RECORD_GIL_HELD ? "held" : "released", .unit = ""};
 	const int own = dp_labels_of(&process->work->labels, stack->labels, labels + common);
 	if (own < 0)
 		process->work->own_losses[DP_DROP_LABELS].count += stack->count;
@@ -282,7 +363,20 @@ static void describe(struct dp_process *process, struct dp_profile *profile)
 	dp_profile_add_comment(profile, text);
 	snprintf(text, sizeof text, "program=%s", process->name);
 	dp_profile_add_comment(profile, text);
-	dp_profile_add_comment(profile, "runtime=native");
+	snprintf(text, sizeof text, "runtime=native");
+	for (unsigned i = 0; i < DP_NAME_RUNTIMES; i++)
+		if (work->has_runtime[i]) {
+			const size_t used = strlen(text);
+			snprintf(text + used, sizeof text - used, ",%s", dp_runtime_name(i));
+		}
+	dp_profile_add_comment(profile, text);
+	const struct dp_stitch_counts *stitched = &work->stitched;
+	if (stitched->aligned + stitched->misaligned + stitched->unknown) {
+		work->own_losses[DP_DROP_MANAGED_ORDER].count += stitched->misaligned + stitched->unknown;
+		snprintf(text, sizeof text, "stitch aligned=%llu misaligned=%llu unknown=%llu", (unsigned long long)stitched->aligned,
+		        (unsigned long long)stitched->misaligned, (unsigned long long)stitched->unknown);
+		dp_profile_add_comment(profile, text);
+	}
 	if (work->verified) {
 		snprintf(text, sizeof text, "verify total=%llu mismatched=%llu short_copies=%llu",
 		        (unsigned long long)work->verified, (unsigned long long)work->mismatched,

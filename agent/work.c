@@ -5,6 +5,8 @@
 #include "agent/tasks.h"
 #include "base/log.h"
 #include "export/frames.h"
+#include "runtimes/name.h"
+#include "runtimes/runtime.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,6 +54,7 @@ void dp_work_fini(struct dp_process *process)
 	dp_stacks_fini(&work->stacks);
 	dp_modules_fini(&work->modules);
 	dp_labels_fini(&work->labels);
+	dp_names_free(&work->names);
 	dp_perf_map_free(work->perf_map);
 	dp_profile_free(work->total);
 	while (work->held) {
@@ -142,7 +145,7 @@ static const struct dp_finish_module *find_module(void *context, uint64_t pc)
 /* Where a record's parts are. */
 struct parts {
 	struct dp_record record;
-	const uint8_t *frames, *registers, *slice;
+	const uint8_t *frames, *managed, *registers, *slice;
 };
 
 static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
@@ -152,11 +155,14 @@ static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
 		return false;
 	memcpy(record, bytes, sizeof *record);
 	if (record->size_bytes % 8 || record->size_bytes > size || record->frame_count > DP_FRAME_MAX ||
+	        record->managed_count > DP_MANAGED_MAX ||
 	        record->slice_size > DP_SLICE_MAX || record->slice_size % 8)
 		return false;
 	size_t at = sizeof *record;
 	parts->frames = bytes + at;
 	at += record->frame_count * sizeof(struct dp_frame);
+	parts->managed = bytes + at;
+	at += record->managed_count * sizeof(struct dp_frame);
 	if (record->slice_size) {
 		parts->registers = bytes + at;
 		at += sizeof(struct dp_registers);
@@ -264,6 +270,21 @@ static void count_stop(struct dp_work *work, enum dp_stop stop)
 		work->own_losses[reasons[stop]].count++;
 }
 
+/* Managed frames from a record, as far as they make sense. */
+static unsigned take_managed(struct dp_work *work, const struct parts *parts, struct dp_frame *managed)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < parts->record.managed_count; i++) {
+		struct dp_frame *frame = &managed[count];
+		memcpy(frame, parts->managed + i * sizeof *frame, sizeof *frame);
+		if (frame->runtime == DP_FRAME_NATIVE || frame->runtime >= DP_NAME_RUNTIMES)
+			continue;
+		work->has_runtime[frame->runtime] = true;
+		count++;
+	}
+	return count;
+}
+
 static void take_record(struct dp_process *process, const struct parts *parts)
 {
 	static struct dp_frame frames[DP_FRAME_MAX];
@@ -292,8 +313,16 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	note_task(process, record->tid);
 	work->samples++;
 	work->weight_ns += record->weight_ns;
-	const struct dp_stack_key key = {record->tid, record->generation, (uint16_t)stop, record->labels};
-	dp_stacks_add(&work->stacks, &key, frames, (unsigned)count, record->weight_ns, record->weight_ns / process->period_ns);
+	const struct dp_stack_key key = {record->tid, record->generation, (uint16_t)stop, record->labels,
+	        record->flags & (DP_RECORD_GIL_HELD | DP_RECORD_GIL_FREE)};
+	const struct dp_frame *stack = frames;
+	if (record->managed_count) {
+		static struct dp_frame managed[DP_MANAGED_MAX], stitched[DP_STITCHED_MAX];
+		const unsigned managed_count = take_managed(work, parts, managed);
+		count = (int)dp_stitch(frames, (unsigned)count, managed, managed_count, false, stitched, &work->stitched);
+		stack = stitched;
+	}
+	dp_stacks_add(&work->stacks, &key, stack, (unsigned)count, record->weight_ns, record->weight_ns / process->period_ns);
 }
 
 /* False: no memory, or a host that tells no modules and never will: its records go without names. */
@@ -327,6 +356,19 @@ void dp_work_take_records(struct dp_process *process, const struct dp_job *job)
 	size_t at = 0;
 	while (at < job->size) {
 		struct parts parts = {0};
+		struct dp_name_record head;
+		if (job->size - at >= sizeof head) {
+			memcpy(&head, job->bytes + at, sizeof head);
+			if (head.flags & DP_RECORD_NAME) {
+				if (head.size_bytes % 8 || head.size_bytes < sizeof head || head.size_bytes > job->size - at ||
+				        !dp_names_take(&work->names, job->bytes + at, head.size_bytes)) {
+					work->own_losses[DP_DROP_BAD_RECORD].count++;
+					return;
+				}
+				at += head.size_bytes;
+				continue;
+			}
+		}
 		if (!take_apart(job->bytes + at, job->size - at, &parts)) {
 			work->own_losses[DP_DROP_BAD_RECORD].count++;
 			return;
@@ -370,6 +412,7 @@ struct dp_profile *dp_work_close_window(struct dp_process *process)
 	dp_stacks_init(&work->stacks, WINDOW_BYTES);
 	memcpy(work->losses_told, work->losses, sizeof work->losses_told);
 	memset(work->own_losses, 0, sizeof work->own_losses);
+	work->stitched = (struct dp_stitch_counts){0};
 	work->verified = work->mismatched = work->short_copies = 0;
 	work->window_start_ns = now;
 	for (uint32_t i = 0; i < work->task_count; i++)

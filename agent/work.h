@@ -7,7 +7,9 @@
 #include "agent/labels.h"
 #include "agent/modules.h"
 #include "agent/stacks.h"
+#include "agent/stitch.h"
 #include "base/profile.h"
+#include "runtimes/names.h"
 
 struct dp_task {
 	uint32_t tid;
@@ -18,6 +20,9 @@ struct dp_task {
 struct dp_work {
 	struct dp_modules modules;
 	struct dp_labels labels;
+	struct dp_names names;
+	struct dp_stitch_counts stitched; /* of this window */
+	bool has_runtime[DP_NAME_RUNTIMES]; /* whose frames were met */
 	struct dp_finisher *finisher;
 	uint32_t finisher_generation;
 	struct dp_stacks stacks;

@@ -30,6 +30,10 @@
 	XX(TINY_STACK, "tiny_stack", "too little stack left in the handler, leaf only")                      \
 	XX(SLICE_FULL, "slice_full", "no room for a copy of the stack")                                      \
 	XX(SLICE_SHORT, "slice_short", "the copy of the stack ended before the stack did")                   \
+	XX(MANAGED_TORN, "managed_torn", "an interpreter's chain of frames that led nowhere")                 \
+	XX(MANAGED_MISSING, "managed_missing", "an interpreter's stack deeper than the frame budget")         \
+	XX(MANAGED_NAME, "managed_name", "no room for the name of an interpreter's function")                \
+	XX(MANAGED_ORDER, "managed_order", "interpreter frames whose native frame is not known")             \
 	/* labels: the sample is kept */                                                                     \
 	XX(LABELS, "labels", "more label sets than are kept: a value became \"other\", or a label is missing") \
 	/* in the agent */                                                                                   \

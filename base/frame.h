@@ -22,12 +22,14 @@ enum dp_frame_flag {
 	                       * the call is found at id - 1 */
 	DP_FRAME_GUESSED = 2, /* reached by a frame pointer, not by an unwind row */
 	DP_FRAME_AGENT = 4,   /* found by libunwind in the agent */
+	DP_FRAME_MISSING = 8, /* not a frame: so many (id; 0: not known) are missing here */
+	DP_FRAME_LOOP = 16,   /* not a frame: where the interpreter's loop is, id: address, place: bytes */
 };
 
 struct dp_frame {
 	uint64_t id;    /* native: the code address. Other runtimes: their reader's own key */
-	uint32_t place; /* distance of the frame's CFA from the interrupted stack pointer, in 8-byte words: merging
-	                 * native and managed frames goes by it. UINT32_MAX: unknown */
+	uint32_t place; /* native: distance of the frame's CFA from the interrupted stack pointer, in 8-byte words: merging
+	                 * native and managed frames goes by it; managed: of its marker. UINT32_MAX: unknown */
 	uint8_t runtime; /* enum dp_frame_runtime */
 	uint8_t flags;   /* enum dp_frame_flag */
 	uint16_t reserved;

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-	DP_REGION_VERSION = 2,
+	DP_REGION_VERSION = 3,
 	DP_PIECE_SIZE = 256 * 1024,
 	DP_PIECE_MAX = 32, /* 8 MiB a host at most */
 	DP_LANE_RING_SIZE = 32 * 1024,
@@ -111,11 +111,15 @@ static inline uint32_t dp_lane_offset(uint32_t lane)
 	return DP_PIECE_SIZE - (lanes - in_piece) * DP_LANE_RING_SIZE;
 }
 
-/* A record in a lane's ring: this, then frame_count frames, then slice_size bytes of stack. */
+/* A record in a lane's ring: this, then frame_count native frames, managed_count managed ones, then slice_size bytes of
+ * stack. */
 enum dp_record_flag {
 	DP_RECORD_SLICE = 1,  /* the agent finishes the stack from the slice */
 	DP_RECORD_VERIFY = 2, /* the stack is whole; the slice is for comparison */
 	DP_RECORD_FOREIGN_STACK = 4, /* the thread stood on a stack that is not its own */
+	DP_RECORD_NAME = 8,          /* no sample: runtimes/name.h */
+	DP_RECORD_GIL_HELD = 16,     /* a Python thread, with the GIL (attached to its interpreter) */
+	DP_RECORD_GIL_FREE = 32,     /* a Python thread, without */
 };
 
 struct dp_record {
@@ -129,6 +133,7 @@ struct dp_record {
 	uint16_t labels; /* number of the thread's label set, 0: none */
 	uint32_t slice_size;    /* bytes, a multiple of 8 */
 	uint64_t slice_address; /* of its first byte in the host */
+	uint16_t managed_count, reserved[3];
 };
 /* With a slice, struct dp_registers precede it. */
 

@@ -9,6 +9,7 @@
 #define DEEPPROF_CAPTURE_HOST_H
 
 #include "base/region.h"
+#include "runtimes/runtime.h"
 #include "unwind/unwind.h"
 
 #include <signal.h>
@@ -61,6 +62,10 @@ struct dp_lane {
 	struct dp_record record;
 	struct dp_frame frames[DP_FRAME_MAX];
 	struct dp_rule_cache cache;
+	struct dp_managed_tick managed;
+	struct dp_frame managed_frames[DP_MANAGED_MAX];
+	bool has_told;
+	uint8_t told[DP_RUNTIMES][DP_RUNTIME_NUMBERS / 8]; /* names that the ring has been told */
 	uint8_t foreign[DP_SLICE_MAX]; /* copy of a stack that is not the thread's own */
 };
 
@@ -177,6 +182,10 @@ bool dp_host_end(uint32_t answer_ms);
 
 /* Counts one loss; weight_ns 0 where only frames were lost. */
 void dp_count_loss(enum dp_drop reason, uint64_t weight_ns);
+/* Counts losses of frames. */
+void dp_count_losses(enum dp_drop reason, uint32_t count);
+/* The lane's ring begins anew: names must be told again. */
+void dp_lane_forget_names(struct dp_lane *lane);
 
 /* A free record, or NULL when all are taken (a hook may then call dp_thread_grow()). */
 struct dp_thread *dp_thread_claim(void);

@@ -50,6 +50,7 @@ static void reset_lanes(void)
 		if (dp_host.lanes[i]) {
 			dp_store_relaxed(&dp_host.lanes[i]->is_leased, 0);
 			dp_store_relaxed(&dp_host.lanes[i]->map, NULL);
+			dp_lane_forget_names(dp_host.lanes[i]);
 		}
 	for (unsigned i = 0; i < DP_LANES_EARLY; i++) {
 		struct dp_lane *lane = &dp_host.early_lanes[i];
@@ -58,6 +59,7 @@ static void reset_lanes(void)
 		        &dp_host.early_rings[i], dp_host.early_bytes[i], DP_EARLY_RING_SIZE};
 		dp_store_relaxed(&dp_host.early_rings[i].head, 0);
 		dp_store_relaxed(&dp_host.early_rings[i].tail, 0);
+		dp_lane_forget_names(lane);
 		dp_host.lanes[i] = lane;
 	}
 	dp_store_relaxed(&dp_host.lane_count, DP_LANES_EARLY);

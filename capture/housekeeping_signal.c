@@ -9,6 +9,7 @@
 
 #include "base/rendezvous.h"
 #include "base/syscall.h"
+#include "runtimes/name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,14 +96,16 @@ static void move_records(const struct dp_ring_view *from, struct dp_region *regi
 {
 	uint32_t waiting = dp_ring_waiting(from);
 	uint32_t lane = 0;
-	while (waiting >= sizeof(struct dp_record)) {
-		struct dp_record record;
-		dp_ring_peek(from, 0, &record, sizeof record);
+	while (waiting >= sizeof(struct dp_name_record)) {
+		struct dp_record record = {0};
+		dp_ring_peek(from, 0, &record, sizeof(struct dp_name_record) < sizeof record ? sizeof(struct dp_name_record) : sizeof record);
+		const bool is_name = record.flags & DP_RECORD_NAME; /* its loss is no sample's: it is told again */
 		struct dp_ring_view to = region_view(region, piece, lane);
 		while (!dp_ring_has_room(&to, record.size_bytes) && ++lane < lanes)
 			to = region_view(region, piece, lane);
 		if (lane == lanes) {
-			dp_count_loss(DP_DROP_RING_FULL, record.weight_ns);
+			if (!is_name)
+				dp_count_loss(DP_DROP_RING_FULL, record.weight_ns);
 			lane = 0;
 		} else {
 			/* The early ring never wrapped: it is filled once. */
@@ -130,6 +133,7 @@ static struct dp_lane *new_lane(uint32_t number, struct dp_region *region, uint8
 	if (!lease_for_change(lane))
 		return NULL;
 	lane->view = region_view(region, piece, number);
+	dp_lane_forget_names(lane);
 	dp_store_release(&lane->is_leased, 0);
 	return lane;
 }
@@ -186,6 +190,7 @@ static bool publish_region(uint8_t *piece, uint32_t lanes)
 			        lane->view.ring < dp_host.early_rings + DP_LANES_EARLY)
 				move_records(&lane->view, region, piece, lanes);
 			lane->view = region_view(region, piece, count);
+			dp_lane_forget_names(lane);
 		} else if (!new_lane(count, region, piece)) {
 			break;
 		}

@@ -22,6 +22,7 @@ struct dp_module {
 	uint16_t path_size;
 	uint8_t build_id_size;
 	uint8_t build_id[DP_BUILD_ID_MAX];
+	bool is_looked_at; /* by the runtimes; under the lock */
 	/* Housekeeper only. */
 	uint8_t told;    /* what the agent knows: bit 0 its birth, bit 1 its death */
 	const struct dp_table *table; /* NULL: not there (yet). Stays, whichever agent comes */

@@ -4,6 +4,7 @@
 #include "capture/host.h"
 
 #include "base/syscall.h"
+#include "runtimes/runtime.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -91,6 +92,29 @@ static void find_loader_debug(const struct dl_phdr_info *program)
 	}
 }
 
+static bool read_plainly(uintptr_t address, void *to, size_t size)
+{
+	memcpy(to, (const void *)address, size);
+	return true;
+}
+
+/* Is it an interpreter that we can read? */
+static void look_at(struct dp_module *module, const struct dl_phdr_info *info)
+{
+	const struct dp_runtime_module found = {
+		.bias = info->dlpi_addr,
+		.start = module->start,
+		.end = module->end,
+		.headers = info->dlpi_phdr,
+		.header_count = info->dlpi_phnum,
+		.path = module->path,
+		.read = read_plainly,
+	};
+	if (!module->is_looked_at)
+		dp_runtimes_look(&found);
+	module->is_looked_at = true;
+}
+
 struct refresh {
 	uint32_t generation; /* that a change would begin */
 	uint32_t before;     /* entries before this refresh */
@@ -141,6 +165,7 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *argument)
 			module->told = 0;
 			refresh->changed = 1;
 		}
+		look_at(module, info);
 		return 0;
 	}
 	found.path = path;
@@ -151,6 +176,7 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *argument)
 	if (!self_path && (uintptr_t)&dp_modules_refresh >= found.start &&
 		(uintptr_t)&dp_modules_refresh < found.end)
 		self_path = module->path;
+	look_at(module, info);
 	refresh->changed = 1;
 	return 0;
 }

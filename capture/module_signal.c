@@ -9,6 +9,7 @@
 #include "capture/host.h"
 
 #include "base/syscall.h"
+#include "runtimes/runtime.h"
 
 #include <elf.h>
 #include <link.h>
@@ -100,6 +101,7 @@ struct dp_module *dp_module_add(const struct dp_module *found, uint32_t generati
 	}
 	dp_copy(module, found, sizeof *module);
 	module->path = path;
+	module->is_looked_at = false;
 	module->told = 0;
 	module->table = NULL;
 	module->has_no_table = false;
@@ -176,18 +178,18 @@ static void read_build_id(uintptr_t address, size_t size, struct dp_module *modu
 }
 
 /* An object that is linked to begin at 0, as shared objects are: its header lies at its bias. */
-static bool describe(uintptr_t bias, struct dp_module *module)
+enum { HEADERS_MOST = 24 };
+static bool describe(uintptr_t bias, struct dp_module *module, ElfW(Phdr) *headers, unsigned *header_count)
 {
-	enum { HEADERS_MOST = 24 };
 	ElfW(Ehdr) file;
-	ElfW(Phdr) headers[HEADERS_MOST];
 	if (read_memory(bias, &file, sizeof file) < sizeof file || file.e_ident[0] != 0x7f ||
-		file.e_ident[1] != 'E' || file.e_phentsize != sizeof headers[0] || !file.e_phnum ||
+		file.e_ident[1] != 'E' || file.e_phentsize != sizeof *headers || !file.e_phnum ||
 		file.e_phnum > HEADERS_MOST)
 		return false;
-	if (read_memory(bias + file.e_phoff, headers, file.e_phnum * sizeof headers[0]) <
-		file.e_phnum * sizeof headers[0])
+	if (read_memory(bias + file.e_phoff, headers, file.e_phnum * sizeof *headers) <
+		file.e_phnum * sizeof *headers)
 		return false;
+	*header_count = file.e_phnum;
 	dp_zero(module, sizeof *module);
 	module->bias = bias;
 	module->start = UINTPTR_MAX;
@@ -205,6 +207,27 @@ static bool describe(uintptr_t bias, struct dp_module *module)
 	return module->end > module->start;
 }
 
+static bool read_all(uintptr_t address, void *to, size_t size)
+{
+	return read_memory(address, to, size) == size;
+}
+
+/* Is it an interpreter that we can read? */
+static void look_at(struct dp_module *module, const ElfW(Phdr) *headers, unsigned header_count)
+{
+	const struct dp_runtime_module found = {
+		.bias = module->bias,
+		.start = module->start,
+		.end = module->end,
+		.headers = headers,
+		.header_count = header_count,
+		.path = module->path,
+		.read = read_all,
+	};
+	dp_runtimes_look(&found);
+	module->is_looked_at = true;
+}
+
 bool dp_modules_discover(void)
 {
 	enum { OBJECTS_MOST = 4096, PATH_BYTES = 512 };
@@ -217,16 +240,21 @@ bool dp_modules_discover(void)
 	for (int i = 0; at && i < OBJECTS_MOST; i++) {
 		struct link_map map;
 		struct dp_module found;
+		ElfW(Phdr) headers[HEADERS_MOST];
+		unsigned header_count;
 		if (read_memory(at, &map, sizeof map) < sizeof map)
 			break;
 		at = (uintptr_t)map.l_next;
-		if (is_listed(map.l_addr) || !describe(map.l_addr, &found))
+		if (is_listed(map.l_addr) || !describe(map.l_addr, &found, headers, &header_count))
 			continue;
 		found.path_size = (uint16_t)read_text((uintptr_t)map.l_name, path, sizeof path);
 		found.path = path;
 		const uint32_t next = dp_load_relaxed(&dp_module_generation) + 1;
-		if (found.path_size && dp_module_add(&found, next))
+		struct dp_module *added = found.path_size ? dp_module_add(&found, next) : NULL;
+		if (added) {
+			look_at(added, headers, header_count);
 			generation = next;
+		}
 	}
 	dp_modules_unlock(generation);
 	return generation != 0;

@@ -28,6 +28,15 @@ static inline void dp_registers_of(const ucontext_t *context, struct dp_register
 #endif
 }
 
+static inline uintptr_t dp_sp_of(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+	return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+#elif defined(__aarch64__)
+	return (uintptr_t)context->uc_mcontext.sp;
+#endif
+}
+
 static inline uint64_t dp_pc_of(const ucontext_t *context)
 {
 #if defined(__x86_64__)

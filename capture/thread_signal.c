@@ -255,6 +255,12 @@ void dp_timer_rest(struct dp_thread *thread)
 		dp_store_release(&thread->state, DP_THREAD_IDLE);
 }
 
+void dp_count_losses(enum dp_drop reason, uint32_t count)
+{
+	struct dp_region *region = dp_load_acquire(&dp_host.region);
+	dp_add_relaxed(region ? &region->losses[reason].count : &dp_host.losses[reason].count, count);
+}
+
 void dp_count_loss(enum dp_drop reason, uint64_t weight_ns)
 {
 	struct dp_region *region = dp_load_acquire(&dp_host.region);

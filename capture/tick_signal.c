@@ -42,6 +42,13 @@ static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, bool is
 	return NULL;
 }
 
+void dp_lane_forget_names(struct dp_lane *lane)
+{
+	if (lane->has_told)
+		dp_zero(lane->told, sizeof lane->told);
+	lane->has_told = false;
+}
+
 static struct dp_lane *lease_lane(struct dp_thread *self)
 {
 	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
@@ -257,7 +264,8 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
         const struct dp_stack_view *stack, uint64_t weight_ns)
 {
 	const uint32_t frames_size = record->frame_count * (uint32_t)sizeof(struct dp_frame);
-	uint32_t at = sizeof *record + frames_size;
+	const uint32_t managed_size = record->managed_count * (uint32_t)sizeof(struct dp_frame);
+	uint32_t at = sizeof *record + frames_size + managed_size;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
 		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
 		if (record->slice_size < 64) {
@@ -276,6 +284,7 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	}
 	dp_ring_put(&lane->view, 0, record, sizeof *record);
 	dp_ring_put(&lane->view, sizeof *record, lane->frames, frames_size);
+	dp_ring_put(&lane->view, (uint32_t)sizeof *record + frames_size, lane->managed_frames, managed_size);
 	if (record->slice_size) {
 		dp_ring_put(&lane->view, at, registers, sizeof *registers);
 		at += sizeof *registers;
@@ -284,6 +293,36 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 		        record->slice_size);
 	}
 	dp_ring_commit(&lane->view, record->size_bytes);
+}
+
+/* Interpreters' frames. Their names go into the ring before the sample, as far as that leaves room for it. */
+static void walk_runtimes(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, uint32_t tick)
+{
+	static const enum dp_drop reasons[DP_RUNTIME_LOSSES] = {DP_DROP_MANAGED_TORN, DP_DROP_MANAGED_MISSING, DP_DROP_MANAGED_NAME};
+	enum { RESERVE = 8 * 1024, NAMES_MOST = 16 * 1024 };
+	struct dp_managed_tick *managed = &lane->managed;
+	struct dp_record *record = &lane->record;
+	const uint32_t used = dp_ring_waiting(&lane->view);
+	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
+	dp_zero(managed, sizeof *managed);
+	managed->sp = sp;
+	managed->stack_high = is_inside(sp, self->stack_low, self->stack_high) ? self->stack_high : 0;
+	managed->native = lane->frames;
+	managed->native_count = record->frame_count;
+	managed->tick = tick;
+	managed->pid = dp_host.pid;
+	managed->may_call = !(dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP);
+	managed->ring = &lane->view;
+	managed->name_room = room < RESERVE ? 0 : room - RESERVE < NAMES_MOST ? room - RESERVE : NAMES_MOST;
+	managed->told = lane->told;
+	lane->has_told = true;
+	managed->frames = lane->managed_frames;
+	dp_runtimes_walk(managed);
+	record->managed_count = (uint16_t)managed->frame_count;
+	record->flags |= managed->record_flags;
+	for (unsigned i = 0; i < DP_RUNTIME_LOSSES; i++)
+		if (managed->losses[i])
+			dp_count_losses(reasons[i], managed->losses[i]);
 }
 
 static void record_sample(struct dp_thread *self, struct dp_lane *lane, const ucontext_t *context,
@@ -323,6 +362,8 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 		record->flags |= DP_RECORD_VERIFY;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
 		dp_registers_of(context, &walk->registers);
+	if (dp_runtimes_are_there())
+		walk_runtimes(self, lane, dp_sp_of(context), tick);
 	write_record(lane, record, &walk->registers, &lane->stack, weight_ns);
 }
 

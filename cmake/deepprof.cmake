@@ -81,7 +81,7 @@ function(deepprof_targets)
   # What the agent and the tests link: its own files and the host code that both sides share.
   set(shared "")
   foreach(object IN LISTS signal hook)
-    if(object MATCHES "^dp_(base|unwind)_")
+    if(object MATCHES "^dp_(base|unwind|runtimes)_")
       list(APPEND shared ${object})
     endif()
   endforeach()

@@ -64,6 +64,13 @@ static void say_once(void *context, const char *line)
 		say(context, line);
 }
 
+void dp_say_refusal(void)
+{
+	const char *refusal = dp_runtimes_refusal();
+	if (refusal)
+		say_once(NULL, refusal);
+}
+
 static const struct dp_settings_listener listener = {say_once, NULL};
 
 static char cwd[512]; /* when the program began */
@@ -252,10 +259,12 @@ __attribute__((constructor)) static void on_load(void)
 	set_agent_paths();
 	dp_threads_init();
 	dp_fork_init(settings.children);
-	if (starts_by_itself())
+	if (starts_by_itself()) {
 		dp_options_apply();
-	else
+		dp_say_refusal();
+	} else {
 		dp_store_relaxed(&dp_host.off, DP_OFF_STOPPED);
+	}
 	if (dp_sigprof_install(dp_on_tick) == 0) {
 		if (dp_host_arm() != 0)
 			say_once(NULL, "the kernel refuses a timer (a seccomp filter without timer_create, or RLIMIT_SIGPENDING "

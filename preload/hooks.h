@@ -16,6 +16,8 @@ static inline bool dp_hooks_are_on(void)
 
 /* Hook. The module list and the code map as the loader has them now; errno is kept. */
 void dp_loader_refresh(void);
+/* Hook. Says what an interpreter's reader has to say, if it has not been said. */
+void dp_say_refusal(void);
 void dp_threads_init(void); /* constructor */
 void dp_fork_init(bool follows_children); /* constructor */
 void dp_fork_follow(bool follows_children); /* from the next fork on */

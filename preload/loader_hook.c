@@ -22,13 +22,16 @@ __attribute__((visibility("hidden"))) void *dp_real_dlopen, *dp_real_dlmopen;
 void dp_loader_refresh(void)
 {
 	const int saved_errno = errno;
-	if (dp_hooks_are_on() && dp_modules_refresh()) {
+	const bool is_on = dp_hooks_are_on();
+	if (is_on && dp_modules_refresh()) {
 		uint32_t free = 0;
 		if (dp_cas(&dp_host.is_keeping, &free, 1)) {
 			dp_map_rebuild();
 			dp_store_release(&dp_host.is_keeping, 0);
 		}
 	}
+	if (is_on)
+		dp_say_refusal();
 	errno = saved_errno;
 }
 
@@ -45,6 +48,10 @@ DP_TAIL_HOOK(dlmopen, dp_real_dlmopen, dp_before_dlopen);
 
 DP_EXPORT int dlclose(void *handle)
 {
+	const int saved_errno = errno;
+	if (dp_hooks_are_on())
+		dp_runtimes_pin();
+	errno = saved_errno;
 	const int result = DP_REAL(dlclose)(handle);
 	dp_loader_refresh();
 	return result;

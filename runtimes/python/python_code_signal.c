@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Numbers for code objects, and their names told while they are certainly alive.
+ *
+ * A code object's address comes back for another function soon after it died: the key is the address and a check over
+ * what a name is made of, so that a stale hit would need the same name, file and line table. The table only grows. */
+#include "runtimes/python/python.h"
+
+#include "base/atomic.h"
+#include "runtimes/name.h"
+
+enum { TRIED_MOST = 64, IS_BEING_WRITTEN = 1 };
+
+static struct {
+	_Atomic uintptr_t code; /* 0: free; | IS_BEING_WRITTEN */
+	_Atomic uint64_t check;
+} slots[DP_RUNTIME_NUMBERS];
+
+static uintptr_t word_at(uintptr_t address)
+{
+	return *(const uintptr_t *)address;
+}
+
+/* ---- numbers ---- */
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 29;
+}
+
+static uint64_t check_of(const struct dp_python_layout *layout, uintptr_t code)
+{
+	uint64_t check = mix(word_at(code + layout->file), word_at(code + layout->name));
+	return mix(mix(check, word_at(code + layout->lines)), *(const uint32_t *)(code + layout->first_line));
+}
+
+/* Slot + 1; 0: no room. */
+static uint32_t number_of(uintptr_t code, uint64_t check)
+{
+	uint32_t at = (uint32_t)(mix(code >> 4, check) >> 40) % DP_RUNTIME_NUMBERS;
+	for (unsigned i = 0; i < TRIED_MOST; i++, at = (at + 1) % DP_RUNTIME_NUMBERS) {
+		uintptr_t there = dp_load_acquire(&slots[at].code);
+		if (there == code && dp_load_relaxed(&slots[at].check) == check)
+			return at + 1;
+		if (there)
+			continue; /* also where another tick writes: two numbers for one function do no harm */
+		if (!dp_cas(&slots[at].code, &there, code | IS_BEING_WRITTEN))
+			continue;
+		dp_store_relaxed(&slots[at].check, check);
+		dp_store_release(&slots[at].code, code);
+		return at + 1;
+	}
+	return 0;
+}
+
+/* ---- names ---- */
+
+/* A str that is compact, as all names of code are. */
+struct text {
+	const void *bytes;
+	uint32_t size;
+	uint8_t width;
+};
+
+static bool find_text(const struct dp_python_layout *layout, uintptr_t object, struct text *text)
+{
+	/* PyASCIIObject: length at 16, state at 32: kind in bits 2 to 4, compact 5, ascii 6. */
+	const uint32_t state = *(const uint32_t *)(object + 32);
+	const uint64_t length = word_at(object + 16);
+	const unsigned kind = state >> 2 & 7;
+	if (!(state & 0x20) || (kind != 1 && kind != 2 && kind != 4) || length > UINT32_MAX / 4)
+		return false;
+	const uint64_t size = length * kind;
+	text->bytes = (const void *)(object + (state & 0x40 ? layout->ascii : layout->compact));
+	text->size = (uint32_t)(size < DP_NAME_TEXT_MAX ? size : DP_NAME_TEXT_MAX);
+	text->width = (uint8_t)kind;
+	return true;
+}
+
+static void tell(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, uint32_t number)
+{
+	static const uint8_t zeros[8];
+	struct text name, file;
+	if (!find_text(layout, word_at(code + layout->name), &name) ||
+	        !find_text(layout, word_at(code + layout->file), &file))
+		return;
+	/* PyBytesObject: size at 16, bytes at 32. */
+	const uintptr_t lines = word_at(code + layout->lines);
+	const uint64_t lines_size = word_at(lines + 16);
+	struct dp_name_record record = {
+	        .flags = DP_RECORD_NAME,
+	        .runtime = DP_FRAME_PYTHON,
+	        .version = layout->minor,
+	        .number = number,
+	        .first_line = *(const uint32_t *)(code + layout->first_line),
+	        .name_size = name.size,
+	        .file_size = file.size,
+	        .lines_size = lines_size <= DP_NAME_LINES_MAX ? (uint32_t)lines_size : 0,
+	        .name_width = name.width,
+	        .file_width = file.width,
+	        .is_cut = lines_size > DP_NAME_LINES_MAX,
+	};
+	uint32_t at = sizeof record + name.size + file.size + record.lines_size;
+	record.size_bytes = (at + 7) & ~7u;
+	if (record.size_bytes > tick->name_room || !dp_ring_has_room(tick->ring, record.size_bytes)) {
+		tick->losses[DP_MANAGED_NAME]++;
+		return;
+	}
+	dp_ring_put(tick->ring, 0, &record, sizeof record);
+	dp_ring_put(tick->ring, sizeof record, name.bytes, name.size);
+	dp_ring_put(tick->ring, (uint32_t)sizeof record + name.size, file.bytes, file.size);
+	dp_ring_put(tick->ring, (uint32_t)sizeof record + name.size + file.size, (const void *)(lines + 32), record.lines_size);
+	dp_ring_put(tick->ring, at, zeros, record.size_bytes - at);
+	dp_ring_commit(tick->ring, record.size_bytes);
+	tick->name_room -= record.size_bytes;
+	(*tick->told)[(number - 1) / 8] |= (uint8_t)(1u << (number - 1) % 8);
+}
+
+uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, uint64_t place)
+{
+	const uint32_t number = number_of(code, check_of(layout, code));
+	if (!number) {
+		tick->losses[DP_MANAGED_NAME]++;
+		return 0;
+	}
+	if (!((*tick->told)[(number - 1) / 8] >> (number - 1) % 8 & 1))
+		tell(tick, layout, code, number);
+	/* A table too large to be told is read here. */
+	const uintptr_t lines = word_at(code + layout->lines);
+	const uint64_t size = word_at(lines + 16);
+	if (size > DP_NAME_LINES_MAX && place) {
+		enum { READ_MOST = 256 * 1024 };
+		const uint32_t first_line = *(const uint32_t *)(code + layout->first_line);
+		const uint32_t line = dp_python_line(layout->minor, (const uint8_t *)(lines + 32),
+		        size < READ_MOST ? (uint32_t)size : READ_MOST, first_line, (int64_t)place - 1);
+		place = (line & (DP_PYTHON_PLACE_MASK)) | DP_PYTHON_PLACE_LINE;
+	}
+	return (uint64_t)number << DP_PYTHON_PLACE_BITS | place;
+}

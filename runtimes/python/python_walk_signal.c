@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The interrupted thread's Python frames.
+ *
+ * The thread stands still while its own handler runs, so that its chain of frames is whole, with two exceptions: an eval
+ * loop's first instructions link the chain in any order, and greenlet changes stacks under it. There the walk is doubtful. */
+#include "runtimes/python/python.h"
+
+#include "base/atomic.h"
+#include "base/region.h"
+#include "base/syscall.h"
+
+#include <pthread.h>
+
+enum {
+	ENTRY_BYTES = 2048,    /* of the loop's code: beyond them the chain is whole */
+	LEAF_FRAMES = 4,       /* native frames looked at for greenlet */
+	WALK_MOST = 8192,      /* frames in one walk */
+	HALF = DP_MANAGED_MAX / 2,
+	SEARCH_BYTES = 8192,   /* of _PyRuntime, for the TSS key */
+	SEARCH_EVERY = 16,     /* ticks */
+	TORN_MOST = 64,        /* walks without one good: this is not what we take it for */
+	OWNER_C = 3,           /* from here on a shim, not a frame */
+	ACTIVE = 1 << 4,       /* _status.active: attached to its interpreter */
+};
+
+struct walk {
+	struct dp_managed_tick *tick;
+	struct dp_python_library *library;
+	const struct dp_python_layout *layout;
+	uintptr_t state;
+	uint32_t first;  /* frames of other walks before this one's */
+	uint32_t count;  /* frames met */
+	uint32_t run;    /* the first whose marker has not been met */
+	uint32_t native; /* where the search for a marker's native frame goes on */
+	bool is_doubtful, is_torn;
+};
+
+/* ---- reading ---- */
+
+static bool read_bytes(const struct walk *walk, uintptr_t address, void *to, size_t size)
+{
+	if (walk->is_doubtful)
+		return dp_tick_probe(walk->tick, address, to, size);
+	if (address < 4096)
+		return false;
+	__builtin_memcpy(to, (const void *)address, size);
+	return true;
+}
+
+static bool read_word(const struct walk *walk, uintptr_t address, uintptr_t *word)
+{
+	if (walk->is_doubtful)
+		return !(address & 7) && dp_tick_probe(walk->tick, address, word, sizeof *word);
+	if (address < 4096)
+		return false;
+	*word = *(const uintptr_t *)address;
+	return true;
+}
+
+/* ---- the thread's state ---- */
+
+static bool has_key(uintptr_t at, pthread_key_t *key)
+{
+	/* Py_tss_t: int _is_initialized, pthread_key_t _key. */
+	const uint32_t *tss = (const uint32_t *)at;
+	*key = tss[1];
+	return tss[0] == 1 && tss[1] < 1024;
+}
+
+static bool is_own_state(const struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t state)
+{
+	uintptr_t thread;
+	return state && !(state & 7) && dp_tick_probe(tick, state + layout->thread_id, &thread, sizeof thread) &&
+	       thread == (uintptr_t)pthread_self();
+}
+
+/* Patch releases may move it: where the layout's word is no key, all that looks like one is tried. */
+static uint32_t search_key(const struct dp_managed_tick *tick, const struct dp_python_library *library)
+{
+	for (uint32_t at = 0; at < SEARCH_BYTES; at += 4) {
+		pthread_key_t key;
+		const uint32_t place = at ? at : library->layout->tss_key;
+		if (library->layout->minor < 11 && place > 1392)
+			break;
+		if (has_key(library->runtime + place, &key) &&
+		        is_own_state(tick, library->layout, (uintptr_t)pthread_getspecific(key)))
+			return place;
+	}
+	return 0;
+}
+
+static uintptr_t find_state(const struct dp_managed_tick *tick, struct dp_python_library *library)
+{
+	pthread_key_t key;
+	uintptr_t state = 0;
+	if (library->tls_offset) {
+		uintptr_t thread;
+#if defined(__x86_64__)
+		__asm__("mov %%fs:0, %0" : "=r"(thread));
+#elif defined(__aarch64__)
+		__asm__("mrs %0, tpidr_el0" : "=r"(thread));
+#endif
+		state = *(const uintptr_t *)(thread + (uintptr_t)library->tls_offset);
+	} else {
+		uint32_t at = dp_load_relaxed(&library->tss_at);
+		if (!at) {
+			if (!has_key(library->runtime + library->layout->tss_key, &key) && tick->tick % SEARCH_EVERY)
+				return 0;
+			at = search_key(tick, library);
+			dp_store_relaxed(&library->tss_at, at);
+		}
+		if (!at || !has_key(library->runtime + at, &key))
+			return 0;
+		state = (uintptr_t)pthread_getspecific(key);
+	}
+	if (!state || *(const uintptr_t *)(state + library->layout->thread_id) != (uintptr_t)pthread_self())
+		return 0;
+	return state;
+}
+
+/* Up to 3.11 the key keeps the main interpreter's state while a subinterpreter runs: then the holder of the GIL is this
+ * thread's. Another thread's state may end at any moment. */
+static uintptr_t follow_subinterpreter(const struct walk *walk, uintptr_t holder)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	const uintptr_t own = *(const uintptr_t *)(walk->state + layout->interp);
+	if (holder && holder != walk->state &&
+	        *(const uintptr_t *)(walk->library->runtime + layout->interpreters_head) != own &&
+	        is_own_state(walk->tick, layout, holder))
+		return holder;
+	return walk->state;
+}
+
+static void find_holder(struct walk *walk)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	bool is_held;
+	if (layout->tstate_current) {
+		const uintptr_t holder = *(const uintptr_t *)(walk->library->runtime + layout->tstate_current);
+		walk->state = follow_subinterpreter(walk, holder);
+		is_held = holder == walk->state;
+	} else {
+		is_held = *(const uint32_t *)(walk->state + layout->status) & ACTIVE;
+	}
+	walk->tick->record_flags |= is_held ? DP_RECORD_GIL_HELD : DP_RECORD_GIL_FREE;
+}
+
+/* ---- frames ---- */
+
+/* The leaf half keeps its order, the root half is a ring. */
+static struct dp_frame *slot(const struct walk *walk, uint32_t number)
+{
+	const uint32_t room = DP_MANAGED_MAX - walk->first;
+	const uint32_t half = HALF < room ? HALF : room / 2;
+	struct dp_frame *frames = walk->tick->frames + walk->first;
+	return number < half ? &frames[number] : &frames[half + (number - half) % (room - half)];
+}
+
+static void add_frame(struct walk *walk, uint64_t id)
+{
+	*slot(walk, walk->count++) = (struct dp_frame){.id = id, .place = UINT32_MAX, .runtime = DP_FRAME_PYTHON};
+}
+
+static uint32_t place_of(const struct walk *walk, uintptr_t marker)
+{
+	const uintptr_t distance = marker - walk->tick->sp;
+	return marker >= walk->tick->sp && distance / 8 < UINT32_MAX ? (uint32_t)(distance / 8) : UINT32_MAX;
+}
+
+/* All frames since the last marker belong to this one's native frame. */
+static void end_run(struct walk *walk, uintptr_t marker)
+{
+	const uint32_t place = place_of(walk, marker);
+	uint32_t from = walk->run;
+	if (walk->count - from > DP_MANAGED_MAX)
+		from = walk->count - DP_MANAGED_MAX;
+	for (; from < walk->count; from++)
+		slot(walk, from)->place = place;
+	walk->run = walk->count;
+}
+
+static bool is_on_stack(const struct walk *walk, uintptr_t address)
+{
+	return address >= walk->tick->sp && (!walk->tick->stack_high || address < walk->tick->stack_high) && !(address & 7);
+}
+
+/* Does the marker lie in a native frame of this library's? True where that is not known. */
+static bool is_in_loop(struct walk *walk, uintptr_t marker)
+{
+	const uint32_t place = place_of(walk, marker);
+	const struct dp_managed_tick *tick = walk->tick;
+	while (walk->native < tick->native_count && tick->native[walk->native].place <= place)
+		walk->native++;
+	if (walk->native >= tick->native_count)
+		return true;
+	const uint64_t pc = tick->native[walk->native].id;
+	return pc >= walk->library->start && pc <= walk->library->end;
+}
+
+static bool add_code(struct walk *walk, uintptr_t code, uintptr_t place)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t type, unit;
+	if (code & 7 || !read_word(walk, code + 8, &type) || type != walk->library->code_type)
+		return false;
+	if (layout->minor <= 9)
+		unit = (uintptr_t)((intptr_t)(int32_t)place / 2 + ((int32_t)place >= 0));
+	else if (layout->minor == 10)
+		unit = (uintptr_t)((intptr_t)(int32_t)place + 1);
+	else
+		unit = place + 2 >= code + layout->instructions ? (place + 2 - code - layout->instructions) / 2 : 0;
+	if (unit >= DP_PYTHON_PLACE_LINE)
+		unit = 0;
+	add_frame(walk, dp_python_id(walk->tick, layout, code, unit));
+	return true;
+}
+
+/* One frame that is no shim. */
+static bool take_frame(struct walk *walk, uintptr_t frame)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t code, place;
+	if (!read_word(walk, frame + layout->code, &code))
+		return false;
+	if (layout->minor <= 10) {
+		int32_t index;
+		if (!read_bytes(walk, frame + layout->place, &index, sizeof index))
+			return false;
+		place = (uintptr_t)(intptr_t)index;
+	} else if (!read_word(walk, frame + layout->place, &place)) {
+		return false;
+	}
+	return add_code(walk, code & ~(uintptr_t)7, place); /* from 3.14 on with a tag */
+}
+
+/* ---- the chains ---- */
+
+static uint32_t count_chain(const struct walk *walk, uintptr_t at, uintptr_t offset, uintptr_t end)
+{
+	uint32_t count = 0;
+	while (at && at != end && count < WALK_MOST && read_word(walk, at + offset, &at))
+		count++;
+	return count;
+}
+
+static bool walk_objects(struct walk *walk)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t frame;
+	if (!read_word(walk, walk->state + layout->frame, &frame))
+		return false;
+	while (frame) {
+		if (walk->count >= WALK_MOST || frame & 7 || !take_frame(walk, frame) ||
+		        !read_word(walk, frame + layout->previous, &frame))
+			return false;
+	}
+	walk->run = walk->count;
+	return true;
+}
+
+/* The next CFrame of an eval loop; greenlet keeps some of its own. 0: none. */
+static uintptr_t next_cframe(struct walk *walk, uintptr_t cframe)
+{
+	const uintptr_t root = walk->state + walk->layout->root_cframe;
+	while (cframe && cframe != root) {
+		if (!is_on_stack(walk, cframe))
+			return 0;
+		if (is_in_loop(walk, cframe))
+			return cframe;
+		if (!read_word(walk, cframe + walk->layout->cframe_previous, &cframe))
+			return 0;
+	}
+	return 0;
+}
+
+/* 3.10. Frames and CFrames are linked one after the other: near the leaf one may have more. */
+static bool walk_objects_cframe(struct walk *walk)
+{
+	enum { CFRAME = 48 };
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t frame, first, cframe;
+	if (!read_word(walk, walk->state + layout->frame, &frame) || !read_word(walk, walk->state + CFRAME, &first))
+		return false;
+	const uint32_t frames = count_chain(walk, frame, layout->previous, 0);
+	uint32_t cframes = 0;
+	for (cframe = next_cframe(walk, first); cframe && cframes < WALK_MOST; cframes++) {
+		uintptr_t previous;
+		if (!read_word(walk, cframe + layout->cframe_previous, &previous))
+			return false;
+		cframe = next_cframe(walk, previous);
+	}
+	walk->native = 0;
+	cframe = next_cframe(walk, first);
+	for (; cframes > frames; cframes--)
+		if (!cframe || !read_word(walk, cframe + layout->cframe_previous, &cframe))
+			return false;
+		else
+			cframe = next_cframe(walk, cframe);
+	for (uint32_t skip = frames - cframes; skip && skip <= 1; skip--) /* on its way out */
+		if (!read_word(walk, frame + layout->previous, &frame))
+			return false;
+	while (frame) {
+		if (walk->count >= WALK_MOST || frame & 7 || !take_frame(walk, frame) ||
+		        !read_word(walk, frame + layout->previous, &frame))
+			return false;
+		if (cframe) {
+			end_run(walk, cframe);
+			if (!read_word(walk, cframe + layout->cframe_previous, &cframe))
+				return false;
+			cframe = next_cframe(walk, cframe);
+		}
+	}
+	return true;
+}
+
+/* In doubt: is the newest CFrame linked as a loop leaves it? What it begins with is whatever lay on the stack before, but
+ * then the frame before it is not the one that the next CFrame knows. Else the walk begins at the next. */
+static bool newest_cframe(const struct walk *walk, uintptr_t *cframe)
+{
+	enum { RUN_MOST = 64 };
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t previous, before, frame;
+	uint8_t end;
+	if (!read_word(walk, walk->state + layout->frame, cframe))
+		return false;
+	if (!walk->is_doubtful || !is_on_stack(walk, *cframe))
+		return true;
+	if (!read_word(walk, *cframe + layout->cframe_previous, &previous) ||
+	        !read_word(walk, previous + layout->cframe_frame, &before))
+		return false;
+	if (!read_word(walk, *cframe + layout->cframe_frame, &frame))
+		frame = 0;
+	for (int i = 0; i < RUN_MOST && frame; i++) {
+		const bool has_end = layout->is_entry ? read_bytes(walk, frame + layout->is_entry, &end, 1)
+		                                      : read_bytes(walk, frame + layout->owner, &end, 1);
+		if (!has_end || !read_word(walk, frame + layout->previous, &frame))
+			break;
+		if (layout->is_entry ? end == 1 : end >= OWNER_C) {
+			if (frame == before)
+				return true;
+			break;
+		}
+	}
+	*cframe = previous;
+	return true;
+}
+
+/* 3.11. */
+static bool walk_cframes(struct walk *walk)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t cframe;
+	if (!newest_cframe(walk, &cframe))
+		return false;
+	const uintptr_t root = walk->state + layout->root_cframe;
+	while (cframe && cframe != root) {
+		uintptr_t frame;
+		if (!is_on_stack(walk, cframe) || walk->count >= WALK_MOST ||
+		        !read_word(walk, cframe + layout->cframe_frame, &frame))
+			return false;
+		const bool is_loop = is_in_loop(walk, cframe);
+		while (frame && is_loop) {
+			uint8_t is_entry;
+			if (walk->count >= WALK_MOST || frame & 7 || !take_frame(walk, frame) ||
+			        !read_bytes(walk, frame + layout->is_entry, &is_entry, 1))
+				return false;
+			if (is_entry)
+				break;
+			if (!read_word(walk, frame + layout->previous, &frame))
+				return false;
+		}
+		end_run(walk, cframe);
+		if (!read_word(walk, cframe + layout->cframe_previous, &cframe))
+			return false;
+	}
+	return true;
+}
+
+/* From 3.12 on. */
+static bool walk_shims(struct walk *walk)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t frame;
+	uint8_t owner;
+	if (layout->chain == DP_PYTHON_CFRAME_SHIMS) {
+		uintptr_t cframe;
+		if (!newest_cframe(walk, &cframe) || !read_word(walk, cframe + layout->cframe_frame, &frame))
+			return false;
+	} else if (!read_word(walk, walk->state + layout->frame, &frame)) {
+		return false;
+	}
+	while (frame) {
+		if (frame & 7 || walk->count >= WALK_MOST || !read_bytes(walk, frame + layout->owner, &owner, 1))
+			return false;
+		if (owner >= OWNER_C) {
+			end_run(walk, frame);
+			/* The last of 3.15's chain lies in the thread's state. */
+			if (!is_on_stack(walk, frame) && layout->minor < 15)
+				return false;
+		} else if (!take_frame(walk, frame)) {
+			return false;
+		}
+		if (!read_word(walk, frame + layout->previous, &frame))
+			return false;
+	}
+	return true;
+}
+
+/* ---- doubt ---- */
+
+static bool is_doubtful(const struct dp_managed_tick *tick, const struct dp_python_library *library)
+{
+	if (!tick->native_count)
+		return true;
+	const uintptr_t pc = tick->native[0].id;
+	if (pc >= library->loop && pc < library->loop + ENTRY_BYTES && library->layout->chain != DP_PYTHON_OBJECTS)
+		return true;
+	for (unsigned s = 0; s < DP_PYTHON_SWITCHERS; s++) {
+		const uintptr_t start = dp_load_acquire(&dp_python_switchers[s].start);
+		const uintptr_t end = dp_load_relaxed(&dp_python_switchers[s].end);
+		for (uint32_t i = 0; start && i < LEAF_FRAMES && i < tick->native_count; i++)
+			if (tick->native[i].id >= start && tick->native[i].id < end)
+				return true;
+	}
+	return false;
+}
+
+static bool walk_chain(struct walk *walk)
+{
+	switch ((enum dp_python_chain)walk->layout->chain) {
+	case DP_PYTHON_OBJECTS:
+		return walk_objects(walk);
+	case DP_PYTHON_OBJECTS_CFRAME:
+		return walk_objects_cframe(walk);
+	case DP_PYTHON_CFRAMES:
+		return walk_cframes(walk);
+	case DP_PYTHON_CFRAME_SHIMS:
+	case DP_PYTHON_SHIMS:
+		return walk_shims(walk);
+	}
+	return false;
+}
+
+/* ---- deep stacks ---- */
+
+static void reverse(struct dp_frame *frames, uint32_t from, uint32_t to)
+{
+	while (from + 1 < to) {
+		const struct dp_frame frame = frames[from];
+		frames[from++] = frames[--to];
+		frames[to] = frame;
+	}
+}
+
+/* Puts the ring in order, and a frame in the middle that says how many are missing. */
+static void close_gap(struct walk *walk, bool has_root)
+{
+	const uint32_t room = DP_MANAGED_MAX - walk->first, half = HALF < room ? HALF : room / 2;
+	struct dp_frame *frames = walk->tick->frames + walk->first;
+	if (walk->count <= room) {
+		walk->tick->frame_count += walk->count;
+		return;
+	}
+	const uint32_t size = room - half, turn = (walk->count - half) % size;
+	reverse(frames + half, 0, turn);
+	reverse(frames + half, turn, size);
+	reverse(frames + half, 0, size);
+	frames[half] = (struct dp_frame){.id = has_root ? walk->count - room + 1 : 0,
+	        .place = frames[half].place,
+	        .runtime = DP_FRAME_PYTHON,
+	        .flags = DP_FRAME_MISSING};
+	walk->tick->losses[DP_MANAGED_MISSING]++;
+	walk->tick->frame_count += has_root ? room : half + 1;
+}
+
+/* 3.8 and 3.9 are paired by counting: the agent must know what an eval loop's code is. */
+static void tell_loop(struct walk *walk)
+{
+	struct dp_managed_tick *tick = walk->tick;
+	if (walk->layout->chain != DP_PYTHON_OBJECTS || tick->frame_count >= DP_MANAGED_MAX || !walk->count)
+		return;
+	tick->frames[tick->frame_count++] = (struct dp_frame){.id = walk->library->loop,
+	        .place = (uint32_t)walk->library->loop_size,
+	        .runtime = DP_FRAME_PYTHON,
+	        .flags = DP_FRAME_LOOP};
+}
+
+static void walk_library(struct dp_managed_tick *tick, struct dp_python_library *library)
+{
+	struct walk walk = {.tick = tick, .library = library, .layout = library->layout, .first = tick->frame_count};
+	walk.state = find_state(tick, library);
+	if (!walk.state || DP_MANAGED_MAX - walk.first < 16)
+		return;
+	find_holder(&walk);
+	walk.is_doubtful = is_doubtful(tick, library);
+	const bool is_whole = walk_chain(&walk);
+	if (is_whole) {
+		dp_store_relaxed(&library->good, 1);
+	} else {
+		tick->losses[DP_MANAGED_TORN]++;
+		if (!dp_load_relaxed(&library->good) && dp_add_relaxed(&library->torn, 1) >= TORN_MOST)
+			dp_store_relaxed(&library->is_off, true);
+	}
+	close_gap(&walk, is_whole);
+	tell_loop(&walk);
+}
+
+void dp_python_walk(struct dp_managed_tick *tick)
+{
+	for (unsigned i = 0; i < DP_PYTHON_LIBRARIES; i++) {
+		struct dp_python_library *library = &dp_python_libraries[i];
+		if (dp_load_acquire(&library->is_ready) && !dp_load_relaxed(&library->is_off))
+			walk_library(tick, library);
+	}
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A runtime is a language whose frames the native walk cannot name.
+ *
+ * A managed frame is one activation of one of its functions. Its number stands for that function in one process; a
+ * name record (runtimes/name.h) tells the agent what the number means and stands before the first sample that needs
+ * it, in the same ring. A marker is what the interpreter's native frame keeps of itself on the native stack; its
+ * address says which native frame the managed ones belong to.
+ *
+ * To add one: a folder here that defines a struct dp_runtime (host) and a struct dp_runtime_names (agent), and a line
+ * in each of the two tables. */
+#ifndef DEEPPROF_RUNTIMES_RUNTIME_H
+#define DEEPPROF_RUNTIMES_RUNTIME_H
+
+#include "base/frame.h"
+#include "base/ring.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	DP_MANAGED_MAX = 512,             /* managed frames of one sample */
+	DP_RUNTIME_NUMBERS = 32 * 1024,   /* functions of one runtime in one process that have a name */
+	DP_RUNTIMES = 2,                  /* readers that tell names */
+	DP_RUNTIME_LOSSES = 3,
+};
+
+/* A module as the loader has it. */
+struct dp_runtime_module {
+	uintptr_t bias, start, end; /* load bias; its code */
+	const void *headers;        /* its program headers, ElfW(Phdr), in memory that may be read plainly */
+	unsigned header_count;
+	const char *path;
+	/* True: size bytes from address are in to. A hook reads plainly; a tick by the kernel, which may refuse. */
+	bool (*read)(uintptr_t address, void *to, size_t size);
+};
+
+/* Ways in which a walk loses frames; capture counts them under their names (base/drop.h). */
+enum dp_managed_loss {
+	DP_MANAGED_TORN,    /* the chain led to something that is no frame */
+	DP_MANAGED_MISSING, /* deeper than the budget, the middle is missing */
+	DP_MANAGED_NAME,    /* no room for one more name */
+};
+
+/* One tick, for the readers. */
+struct dp_managed_tick {
+	uintptr_t sp, stack_high;   /* where the thread stands; the end of that stack, 0: not known */
+	const struct dp_frame *native; /* leaf first; the places are distances from sp */
+	uint32_t native_count;
+	uint32_t tick;              /* its number */
+	int32_t pid;
+	bool may_call;              /* rare system calls are allowed */
+	/* Names go here, before the sample. */
+	const struct dp_ring_view *ring;
+	uint32_t name_room;         /* bytes that names may still take in this tick */
+	uint8_t (*told)[DP_RUNTIME_NUMBERS / 8]; /* what this ring has been told, one set for each runtime */
+	/* Out. */
+	struct dp_frame *frames;    /* DP_MANAGED_MAX, leaf first */
+	uint32_t frame_count;
+	uint16_t record_flags;      /* to be added to the sample's */
+	uint16_t losses[DP_RUNTIME_LOSSES]; /* by enum dp_managed_loss */
+};
+
+struct dp_runtime {
+	const char *name;   /* as users see it: "python" */
+	/* Hook or housekeeping tick, one at a time. Is this module the runtime? 1: yes, from now on it is read; 0: no;
+	 * -ENOTSUP: yes, but it cannot be read safely: why is written to refusal, one line. */
+	int (*look)(const struct dp_runtime_module *module, char *refusal, size_t refusal_size);
+	/* Signal. Adds this thread's frames to tick. */
+	void (*walk)(struct dp_managed_tick *tick);
+	/* Hook. Keeps what is read from being unloaded. */
+	void (*pin)(void);
+};
+extern const struct dp_runtime dp_python;
+
+/* Hook or housekeeping tick, under the lock of the module list: shows the module to all readers. */
+void dp_runtimes_look(const struct dp_runtime_module *module);
+/* Hook. The line that one of them wants said, once; NULL: none. */
+const char *dp_runtimes_refusal(void);
+void dp_runtimes_pin(void);
+/* Signal. Is there anything to walk? Cheap. */
+bool dp_runtimes_are_there(void);
+void dp_runtimes_walk(struct dp_managed_tick *tick);
+
+/* ---- for readers, signal ---- */
+
+/* size bytes from address by a system call, which only fails where a plain read would end the process; false: they
+ * cannot be read, or calls are not allowed now. */
+bool dp_tick_probe(const struct dp_managed_tick *tick, uintptr_t address, void *to, size_t size);
+
+#endif
