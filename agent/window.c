@@ -22,6 +22,7 @@ struct cache {
 		uint64_t word; /* address and flags; 0: free */
 		uint32_t generation;
 		int32_t location;
+		bool is_machinery; /* what an interpreter does to run a function that has a frame of its own */
 	} *entries;
 	uint32_t size, count;
 };
@@ -138,6 +139,21 @@ static uint32_t name_by_place(
 	return add_lines(profile, &symbol, 1, line) == 1;
 }
 
+/* An interpreter's machinery that was inlined into something that stays. */
+static int fold_inlined(const struct dp_work *work, struct dp_symbol *symbols, int count)
+{
+	int kept = 0;
+	bool has_managed = false;
+	for (unsigned i = 0; i < DP_NAME_RUNTIMES; i++)
+		has_managed |= work->has_runtime[i];
+	if (!has_managed)
+		return count;
+	for (int i = 0; i < count; i++)
+		if (i == count - 1 || !dp_names_are_machinery(symbols[i].name))
+			symbols[kept++] = symbols[i];
+	return kept;
+}
+
 static int module_location(struct dp_process *process, struct dp_profile *profile, struct dp_agent_module *module,
         uint64_t address, uint64_t look)
 {
@@ -155,7 +171,7 @@ static int module_location(struct dp_process *process, struct dp_profile *profil
 	const int named =
 	        object ? dp_object_symbolise(object, look - module->finish.bias, symbols, LINES_MOST) : 0;
 	if (named > 0) {
-		const int added = add_lines(profile, symbols, named, lines);
+		const int added = add_lines(profile, symbols, fold_inlined(process->work, symbols, named), lines);
 		if (added < 0)
 			return added;
 		location.lines = lines;
@@ -185,7 +201,7 @@ static int text_location(struct dp_profile *profile, uint8_t runtime, uint64_t a
 	return dp_profile_location(profile, &location);
 }
 
-static int managed_location(struct dp_process *process, struct dp_profile *profile, uint64_t word)
+static int managed_location(struct dp_process *process, struct dp_profile *profile, uint64_t word, bool *is_machinery)
 {
 	const unsigned runtime = word >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK;
 	const uint64_t id = word & DP_STACK_ADDRESS;
@@ -204,6 +220,7 @@ static int managed_location(struct dp_process *process, struct dp_profile *profi
 		snprintf(text, sizeof text, "[unnamed %s function]", dp_runtime_name(runtime));
 		return text_location(profile, (uint8_t)runtime, 0, text);
 	}
+	*is_machinery = found.is_machinery;
 	const struct dp_symbol symbol = {.name = found.name,
 	        .system_name = found.system_name,
 	        .file = found.file,
@@ -226,19 +243,28 @@ static int managed_location(struct dp_process *process, struct dp_profile *profi
 	return location.mapping < 0 ? location.mapping : dp_profile_location(profile, &location);
 }
 
-static int location_of(
-        struct dp_process *process, struct dp_profile *profile, struct cache *cache, uint64_t word, uint32_t generation)
+static bool is_machinery(const struct dp_profile *profile, int location)
+{
+	const struct dp_location *at = &profile->locations.at[location];
+	return at->line_count && dp_names_are_machinery(profile->functions.at[at->lines[at->line_count - 1].function].name);
+}
+
+static int location_of(struct dp_process *process, struct dp_profile *profile, struct cache *cache, uint64_t word,
+        uint32_t generation, bool *is_folded)
 {
 	struct dp_work *work = process->work;
 	if (cache->count * 2 >= cache->size && !cache_grow(cache))
 		return -ENOMEM;
 	const uint32_t slot = cache_slot(cache, word, generation);
-	if (cache->entries[slot].word)
+	if (cache->entries[slot].word) {
+		*is_folded = cache->entries[slot].is_machinery;
 		return cache->entries[slot].location;
+	}
+	*is_folded = false;
 	if (word >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK) {
-		const int managed = managed_location(process, profile, word);
+		const int managed = managed_location(process, profile, word, is_folded);
 		if (managed >= 0) {
-			cache->entries[slot] = (struct cache_entry){word, generation, managed};
+			cache->entries[slot] = (struct cache_entry){word, generation, managed, *is_folded};
 			cache->count++;
 		}
 		return managed;
@@ -251,7 +277,8 @@ static int location_of(
 	const int location = module && *module->path ? module_location(process, profile, module, address, look)
 	                                             : jit_location(process, profile, look);
 	if (location >= 0) {
-		cache->entries[slot] = (struct cache_entry){word, generation, location};
+		*is_folded = is_machinery(profile, location);
+		cache->entries[slot] = (struct cache_entry){word, generation, location, *is_folded};
 		cache->count++;
 	}
 	return location;
@@ -293,14 +320,6 @@ static const char *task_name(const struct dp_process *process, uint32_t tid)
 	return process->name;
 }
 
-/* What the interpreter does to run a function that has a frame of its own. */
-static bool is_machinery(const struct dp_profile *profile, int location)
-{
-	const struct dp_location *at = &profile->locations.at[location];
-	return at->runtime == DP_FRAME_NATIVE && at->line_count &&
-	       dp_names_are_machinery(profile->functions.at[at->lines[at->line_count - 1].function].name);
-}
-
 static int add_stack(
         struct dp_process *process, struct dp_profile *profile, struct cache *cache, const struct dp_stack *stack)
 {
@@ -310,10 +329,11 @@ static int add_stack(
 	for (uint32_t i = 0; i < stack->frame_count; i++)
 		has_managed |= (stack->frames[i] >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK) != 0;
 	for (uint32_t i = 0; i < stack->frame_count; i++) {
-		const int location = location_of(process, profile, cache, stack->frames[i], stack->generation);
+		bool is_folded;
+		const int location = location_of(process, profile, cache, stack->frames[i], stack->generation, &is_folded);
 		if (location < 0)
 			return location;
-		if (!has_managed || !is_machinery(profile, location))
+		if (!has_managed || !is_folded)
 			locations[count++] = location;
 	}
 	if (stack->stop != DP_STOP_END) {

@@ -29,6 +29,7 @@ struct dp_names {
 struct dp_managed_symbol {
 	const char *name, *system_name, *file;
 	uint32_t start_line, line;
+	bool is_machinery; /* no function that anybody wrote */
 };
 
 /* Where the host's files are seen from here. */

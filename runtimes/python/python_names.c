@@ -71,6 +71,8 @@ static void describe(struct dp_name *name, uint64_t id, const struct dp_name_pla
 	        .system_name = name->name,
 	        .file = name->file,
 	        .start_line = name->first_line,
+	        /* 3.12 and 3.13 put a frame of their own around a class's __init__ (Python/specialize.c, _Py_InitCleanup). */
+	        .is_machinery = !*name->file || !strcmp(name->file, "__init__"),
 	        .line = id & DP_PYTHON_PLACE_LINE
 	                        ? (uint32_t)(at & (DP_PYTHON_PLACE_LINE - 1))
 	                        : name->is_cut ? name->first_line
@@ -87,7 +89,7 @@ static bool is_machinery(const char *function)
 	static const char *const names[] = {"method_vectorcall", "function_code_fastcall", "call_function", "do_call_core", "object_vacall",
 	        "run_eval_code_obj", "run_mod", "pyrun_file", "pymain_run_python", "pymain_main", "Py_RunMain", "Py_BytesMain",
 	        "pymain_run_file", "pymain_run_file_obj", "pymain_run_command", "pymain_run_module", "pyrun_simple_file", "gen_iternext",
-	        "_PyCode_Eval", "slot_tp_call", "vectorcall_method", "vectorcall_unbound", "vectorcall_maybe", "cfunction_vectorcall_FASTCALL",
+	        "_PyCode_Eval", "slot_tp_call", "vectorcall_method", "vectorcall_unbound", "call_trampoline", "trace_trampoline", "trace_call_function", "vectorcall_maybe", "cfunction_vectorcall_FASTCALL",
 	        "cfunction_vectorcall_FASTCALL_KEYWORDS", "cfunction_vectorcall_O", "cfunction_vectorcall_NOARGS", "cfunction_call",
 	        "method_vectorcall_FASTCALL", "method_vectorcall_FASTCALL_KEYWORDS", "method_vectorcall_NOARGS", "method_vectorcall_O",
 	        "method_vectorcall_VARARGS", "method_vectorcall_VARARGS_KEYWORDS", "eval_frame"};

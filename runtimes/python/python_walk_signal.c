@@ -191,7 +191,7 @@ static bool is_in_loop(struct walk *walk, uintptr_t marker)
 	const struct dp_managed_tick *tick = walk->tick;
 	while (walk->native < tick->native_count && tick->native[walk->native].place <= place)
 		walk->native++;
-	if (walk->native >= tick->native_count)
+	if (walk->native >= tick->native_count || tick->native[walk->native].place == UINT32_MAX)
 		return true;
 	const uint64_t pc = tick->native[walk->native].id;
 	return pc >= walk->library->start && pc <= walk->library->end;

@@ -3,7 +3,9 @@
 import gzip
 from collections import namedtuple
 
-Sample = namedtuple("Sample", "stack values labels")  # stack: function names, leaf first; labels: {key: text or number}
+# stack: function names, leaf first; labels: {key: text or number}; frames: the same stack as Frames
+Sample = namedtuple("Sample", "stack values labels frames")
+Frame = namedtuple("Frame", "name system_name file start_line line object")
 
 
 def _fields(data):
@@ -71,13 +73,20 @@ class Profile:
         for number, value in top:
             if number == 5:
                 fields = dict(_fields(value))
-                functions[fields[1]] = strings[fields.get(2, 0)]
+                functions[fields[1]] = [strings[fields.get(n, 0)] for n in (2, 3, 4)] + [fields.get(5, 0)]
+        objects = {}
+        for number, value in top:
+            if number == 3:
+                fields = dict(_fields(value))
+                objects[fields[1]] = strings[fields.get(5, 0)]
         locations = {}
         for number, value in top:
             if number == 4:
                 fields = list(_fields(value))
                 lines = [dict(_fields(line)) for n, line in fields if n == 4]
-                locations[dict(fields)[1]] = [functions[line[1]] for line in lines] or ["?"]
+                whose = objects.get(dict(fields).get(2), "")
+                locations[dict(fields)[1]] = [Frame(*functions[line[1]], line.get(2, 0), whose) for line in lines] or [
+                    Frame("?", "", "", 0, 0, whose)]
         self.samples = [self._sample(value, strings, locations) for number, value in top if number == 2]
         self.losses, self.identity = {}, {}
         for comment in self.comments:
@@ -90,17 +99,17 @@ class Profile:
 
     @staticmethod
     def _sample(data, strings, locations):
-        stack, values, labels = [], [], {}
+        frames, values, labels = [], [], {}
         for number, value in _fields(data):
             if number == 1:
                 for location in _numbers(value):
-                    stack += locations[location]
+                    frames += locations[location]
             elif number == 2:
                 values += [_signed(v) for v in _numbers(value)]
             elif number == 3:
                 fields = dict(_fields(value))
                 labels[strings[fields[1]]] = strings[fields[2]] if fields.get(2) else _signed(fields.get(3, 0))
-        return Sample(tuple(stack), tuple(values), labels)
+        return Sample(tuple(frame.name for frame in frames), tuple(values), labels, tuple(frames))
 
     def weight_ns(self, **labels):
         """Of the samples with these labels."""

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Python frames are those that Python itself sees: every sampled stack, with each caller's line, is one that sys.settrace saw
+in the same program; and each stands where its native frames are."""
+import json
+import os
+import sys
+
+import pythons
+import support
+from pprof_file import Profile
+from support import check
+
+WORK = os.path.join(support.SOURCE, "tests", "system", "python_work.py")
+SECONDS = 3
+SAMPLES_LEAST = 150
+
+
+def python_part(sample):
+    """Root first, from round_of_work on; nothing of the round that was traced."""
+    frames = [f for f in reversed(sample.frames) if f.object == "[python]"]
+    if "timed" not in {f.system_name for f in frames}:
+        return []
+    for at, frame in enumerate(frames):
+        if frame.system_name == "round_of_work":
+            return frames[at:]
+    return []
+
+
+def stitch_of(profile):
+    """Of all windows: {how: groups}"""
+    sums = {"aligned": 0, "misaligned": 0, "unknown": 0}
+    for comment in profile.comments:
+        if comment.startswith("stitch "):
+            for key, value in (pair.split("=") for pair in comment.split()[1:]):
+                sums[key] += int(value)
+    return sums
+
+
+def is_whole(sample):
+    return not any(name.startswith("[incomplete") for name in sample.stack)
+
+
+def check_frames(profile, truth, who):
+    """truth: stacks, root first, of (function, file, line)."""
+    # The line of the leaf may be any that ran in it; its callers stand still at their calls.
+    seen = {(tuple(tuple(f) for f in stack[:-1]), tuple(stack[-1][:2]), stack[-1][2]) for stack in truth}
+    known = {(callers, leaf) for callers, leaf, _ in seen}
+    total = impossible = wrong_line = 0
+    first = None
+    for sample in profile.samples:
+        part = python_part(sample)
+        if not part:
+            continue
+        total += sample.values[0]
+        callers = tuple((f.system_name, f.file, f.line) for f in part[:-1])
+        leaf = (part[-1].system_name, part[-1].file)
+        if (callers, leaf) not in known:
+            impossible += sample.values[0]
+            first = first or (callers, leaf, part[-1].line)
+        elif (callers, leaf, part[-1].line) not in seen:
+            wrong_line += sample.values[0]
+            first = first or (callers, leaf, part[-1].line)
+    check(f"{who}: there are samples", total >= SAMPLES_LEAST, total)
+    check(f"{who}: no stack is one that Python did not see", impossible == 0, (impossible, total, first))
+    check(f"{who}: no leaf has a line that did not run there", wrong_line == 0, (wrong_line, total, first))
+    work = sum(s.values[0] for s in profile.samples if python_part(s))
+    everything = sum(s.values[0] for s in profile.samples)
+    check(f"{who}: nearly all of it is this work", work > 0.8 * everything, (work, everything))
+
+
+def check_merge(profile, who):
+    stitch = stitch_of(profile)
+    groups = sum(stitch.values())
+    check(f"{who}: 99.9 % of the groups have one native frame to themselves",
+          groups and stitch["misaligned"] <= 0.001 * groups, stitch)
+    # Ticks before the first unwind table came, where the copy of the stack found no room.
+    cut = sum(s.values[0] for s in profile.samples
+              if not is_whole(s) and any(f.object == "[python]" for f in s.frames))
+    check(f"{who}: the others are those whose native stack is not whole", not stitch["unknown"] or cut, stitch)
+    check(f"{who}: and those are few", cut <= 0.01 * sum(s.values[0] for s in profile.samples), cut)
+    names = {name for sample in profile.samples for name in sample.stack}
+    if "list_sort_impl" in names or "list.sort" in names:
+        wrong = 0
+        for sample in profile.samples:
+            stack = sample.stack  # leaf first
+            keys = [i for i, f in enumerate(sample.frames) if f.system_name == "sort_key"]
+            callers = [i for i, f in enumerate(sample.frames) if f.system_name == "by_sort"]
+            if keys and callers and is_whole(sample) and not any("sort" in name for name in stack[keys[0] + 1:callers[0]]):
+                wrong += sample.values[0]
+        check(f"{who}: the sort stands between who sorts and the key function", wrong == 0, wrong)
+    check(f"{who}: the interpreter's loop is folded away", not any(name.startswith("_PyEval_EvalFrame") for sample in profile.samples if python_part(sample) for name in sample.stack))
+
+
+def run_one(python, who):
+    folder = support.scratch()
+    truth, path = os.path.join(folder, "truth.json"), os.path.join(folder, "work.pb.gz")
+    plain = support.run([python, WORK, truth, "0"])
+    done = support.run([python, WORK, truth, str(SECONDS)], env=support.environment(output=path, rate=1000))
+    check(f"{who}: the same result, and nothing on stderr", done.returncode == 0 and done.stdout == plain.stdout and not done.stderr,
+          done)
+    if not support.wait_for(path):
+        check(f"{who}: its profile is there", False)
+        return
+    profile = Profile(path)
+    with open(truth) as file:
+        check_frames(profile, json.load(file), who)
+    check_merge(profile, who)
+    gil = {s.labels.get("python.gil") for s in profile.samples if python_part(s)}
+    check(f"{who}: whether the GIL is held is known", gil == {"held"}, gil)
+
+
+def main():
+    if len(sys.argv) == 3:  # a profile and a truth of a run elsewhere
+        profile = Profile(sys.argv[1])
+        with open(sys.argv[2]) as file:
+            check_frames(profile, json.load(file), "given")
+        check_merge(profile, "given")
+        support.done()
+    found = pythons.all_of_them()
+    for minor in pythons.MINORS:
+        if minor not in {m for m, _ in found}:
+            print(f"skip 3.{minor}: not here")
+    for minor, python in found:
+        run_one(python, f"3.{minor} {python}")
+    if not found:
+        sys.exit(77)
+    support.done()
+
+
+main()
