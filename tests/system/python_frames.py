@@ -14,6 +14,8 @@ from support import check
 WORK = os.path.join(support.SOURCE, "tests", "system", "python_work.py")
 SECONDS = 3
 SAMPLES_LEAST = 150
+# Their call makes the generator or coroutine at the function's first line, in a frame of its own that sys.settrace does not tell.
+GENERATORS = {"numbers", "relay", "inner", "outer", "<genexpr>", "by_class.<locals>.<genexpr>"}
 
 
 def python_part(sample):
@@ -46,6 +48,7 @@ def check_frames(profile, truth, who):
     # The line of the leaf may be any that ran in it; its callers stand still at their calls.
     seen = {(tuple(tuple(f) for f in stack[:-1]), tuple(stack[-1][:2]), stack[-1][2]) for stack in truth}
     known = {(callers, leaf) for callers, leaf, _ in seen}
+    lines = {tuple(tuple(f) for f in stack) for stack in truth}
     total = impossible = wrong_line = 0
     first = None
     for sample in profile.samples:
@@ -55,6 +58,8 @@ def check_frames(profile, truth, who):
         total += sample.values[0]
         callers = tuple((f.system_name, f.file, f.line) for f in part[:-1])
         leaf = (part[-1].system_name, part[-1].file)
+        if leaf[0] in GENERATORS and part[-1].line == part[-1].start_line and callers in lines:
+            continue
         if (callers, leaf) not in known:
             impossible += sample.values[0]
             first = first or (callers, leaf, part[-1].line)
@@ -128,4 +133,5 @@ def main():
     support.done()
 
 
-main()
+if __name__ == "__main__":
+    main()
