@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-ALL = ["walk", "handler", "allin", "spawn", "threads", "greet", "single", "memory"]
+ALL = ["walk", "handler", "allin", "spawn", "threads", "greet", "single", "memory", "labels"]
 
 
 def main():
