@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boundaries around what others run: the steps of event loops, functions given to a thread pool with their context,
+greenlets. Each shows the labels of the context that runs, and afterwards those that were there before.
+
+Nothing is touched before the first scope of the process is entered, and only in modules that the program has imported
+itself. A step without labels then costs one more Python call."""
+import contextvars
+import functools
+import importlib
+import sys
+from typing import Any, Callable, Set
+
+from . import _labels
+from ._labels import current, put, show, thread
+
+_followed: Set[Any] = set()
+
+
+def follow() -> None:
+    """Called by every scope that is entered: whatever was imported meanwhile is followed from now on."""
+    modules = sys.modules
+    if "asyncio.events" in modules:
+        asyncio = modules["asyncio.events"]
+        if "asyncio" not in _followed and hasattr(asyncio, "_get_running_loop"):
+            _follow_asyncio(asyncio)
+        loop = asyncio._get_running_loop()
+        if loop is not None and type(loop) not in _followed:
+            _follow_loop(type(loop))
+    if "concurrent.futures" in modules and "executor" not in _followed:
+        _follow_executor(importlib.import_module("concurrent.futures.thread"))  # which it imports at first use
+    if "greenlet" in modules:
+        _follow_greenlets(modules["greenlet"])
+
+
+def _step(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """In the context that is to be followed."""
+    before = thread.now
+    show(current.get())
+    try:
+        return function(*args, **kwargs)
+    finally:
+        put(before)
+
+
+_labels.boundaries.add(id(_step.__code__))
+
+# ---- asyncio ----
+
+
+def _nothing() -> None:
+    pass
+
+
+def _follow_asyncio(events: Any) -> None:
+    """asyncio's loops run everything by Handle._run, which runs the callback in the handle's context."""
+    _followed.add("asyncio")
+    original = events.Handle._run
+
+    @functools.wraps(original)
+    def _run(handle: Any) -> Any:
+        show(handle._context.get(current))
+        try:
+            return original(handle)
+        finally:
+            show(current.get())  # of the context in which the loop itself runs
+
+    _labels.boundaries.add(id(_run.__code__))
+    events.Handle._run = _run
+
+    def after_the_fact() -> None:
+        # The step that runs now began before. The next one sets the thread right, whosoever it is; let it be soon.
+        loop = events._get_running_loop()
+        if loop is not None:
+            loop.call_soon(_nothing)
+
+    _labels.early[id(original.__code__)] = after_the_fact
+    # Tasks in Python, where there is no _asyncio.
+    task = getattr(sys.modules.get("asyncio.tasks"), "_PyTask", None)
+    for name in ("_Task__step", "_Task__step_run_and_handle_result"):
+        method = getattr(task, name, None)
+        if method is not None:
+            _labels.carriers.add(id(method.__code__))
+
+
+def _follow_loop(loop: Any) -> None:
+    """Other loops (uvloop) have handles of their own, in C. Their callbacks, tasks' steps among them, are wrapped when
+    they are scheduled; what is scheduled already runs as before."""
+    _followed.add(loop)
+    base = getattr(sys.modules.get("asyncio.base_events"), "BaseEventLoop", None)
+    if base is not None and issubclass(loop, base):
+        return
+    for name, position in (("call_soon", 0), ("call_soon_threadsafe", 0), ("call_later", 1), ("call_at", 1)):
+        try:
+            setattr(loop, name, _scheduling(getattr(loop, name), position))
+        except (AttributeError, TypeError):  # a type that cannot be changed: its tasks are never STEP
+            return
+
+
+def _scheduling(original: Any, position: int) -> Any:
+    @functools.wraps(original)
+    def schedule(loop: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(loop, *args[:position], _step, *args[position:], **kwargs)
+
+    return schedule
+
+
+# ---- threads ----
+
+
+def _follow_executor(module: Any) -> None:
+    """run_in_executor(None, copy_context().run, function) and to_thread(function): the function runs in a context
+    that has labels, on a thread that has none."""
+    _followed.add("executor")
+    original = module.ThreadPoolExecutor.submit
+
+    @functools.wraps(original)
+    def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            function, given = args[0], args[1:]
+            if type(function) is functools.partial and not function.keywords:
+                function, given = function.func, function.args + given
+            if type(getattr(function, "__self__", None)) is contextvars.Context and function == function.__self__.run:
+                args = (function, _step) + given
+        return original(self, *args, **kwargs)
+
+    module.ThreadPoolExecutor.submit = submit
+
+
+# ---- greenlets ----
+
+
+def _follow_greenlets(greenlet: Any) -> None:
+    """A greenlet has its own context, and the thread's trace function is called after each switch in the context of
+    whom it leads to. Who sets another one is asked to call ours, as gevent does."""
+    try:
+        if thread.trace is not None and greenlet.gettrace() is thread.trace:
+            return
+        has_contexts = getattr(greenlet, "GREENLET_USE_CONTEXT_VARS", False)
+        previous = greenlet.gettrace()
+    except AttributeError:  # in the middle of its import
+        return
+
+    def trace(event: str, args: Any) -> None:
+        if event in ("switch", "throw"):
+            show(current.get() if has_contexts else None)
+        if previous is not None:
+            previous(event, args)
+
+    thread.trace = trace
+    greenlet.settrace(trace)

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label sets of contexts, and how the thread's own set keeps to the context that runs.
+
+A scope is one ``with labels(...)`` that has been entered. Scopes are linked, the innermost is a ContextVar's value, so
+tasks inherit and keep them as they do any such variable. The profiler knows threads only: its number for the calling
+thread must be the innermost scope's whenever that context runs. CPython tells nobody when contexts change (or C code
+alone, since 3.14), so there is one rule:
+
+    A thread's number is changed only where it is certain to be changed back before anybody else's code runs.
+
+It is certain in three places. In a function that cannot be suspended and stands at a ``with`` statement (THREAD). In
+what runs under one of our own frames that changes it back: a decorator's, or one that _follow puts around each step of
+an event loop (STEP). Elsewhere, in a coroutine that somebody drives by hand, say, a scope holds for the context alone
+(CONTEXT): the next step under such a frame shows it. Who is neither labels nobody.
+"""
+import functools
+import inspect
+import opcode
+import sys
+import threading
+import types
+from contextvars import ContextVar
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple, TypeVar
+
+from . import _library
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Scope(NamedTuple):
+    number: int  # of the label set, as the library counts
+    outer: "Optional[Scope]"
+    owner: "labels"
+    before: int  # THREAD: the thread's number to change back to; else -1
+
+
+current: "ContextVar[Optional[Scope]]" = ContextVar("deepprof.labels", default=None)
+
+# ---- the thread's number ----
+
+
+class _Thread(threading.local):
+    """own: what the thread had before we came, and has where no scope is. now: what we last gave it."""
+
+    def __init__(self) -> None:
+        self.own = self.now = _library.api.get_labels() if _library.api is not None else 0
+        self.trace: Any = None  # _follow's, for greenlets
+
+
+thread = _Thread()
+
+
+def put(number: int) -> None:
+    if thread.now != number:
+        _library.api.set_labels(number)  # type: ignore[union-attr]
+        thread.now = number
+
+
+def show(scope: Optional[Scope]) -> None:
+    put(thread.own if scope is None else scope.number)
+
+
+# ---- numbers of label sets ----
+
+# The library has room for about 4000 sets and counts what it folds after that; what we remember it cannot count.
+_KNOWN_MOST = 3500
+_known: Dict[Tuple[int, Tuple[Tuple[str, str], ...]], int] = {}
+
+
+def _text(value: Any) -> str:
+    try:
+        return "" if value is None else str(value)
+    except Exception:  # not ours to raise: without a profiler nobody would have asked
+        return ""
+
+
+def number_of(base: int, pairs: Mapping[str, Any]) -> int:
+    texts = tuple([(key, value if type(value) is str else _text(value)) for key, value in pairs.items()])
+    number = _known.get((base, texts))
+    if number is None:
+        number = base
+        for key, value in texts:
+            number = _library.api.make_labels(  # type: ignore[union-attr]
+                number, _text(key).encode("utf-8", "replace"), value.encode("utf-8", "replace"))
+        if len(_known) < _KNOWN_MOST:
+            _known[base, texts] = number
+    return number
+
+
+def _scope(owner: "labels", outer: Optional[Scope], before: int) -> Scope:
+    base = thread.own if outer is None else outer.number
+    return Scope(number_of(base, owner._pairs), outer, owner, before)
+
+
+# ---- frames: is the thread's number certain to be changed back? ----
+
+_COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
+_SUSPENDS = _COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_CACHE = opcode.opmap.get("CACHE", -1)
+_LOAD_SPECIAL = opcode.opmap.get("LOAD_SPECIAL", -1)
+_WITH = {opcode.opmap[name] for name in ("SETUP_WITH", "BEFORE_WITH") if name in opcode.opmap}
+# A frame that awaits another is at one of the first two; at the third while an exception is thrown into that other.
+_AWAIT = {opcode.opmap[name] for name in ("YIELD_FROM", "SEND", "YIELD_VALUE") if name in opcode.opmap}
+
+# Code objects, by id, that live as long as this module or asyncio. Frames of boundaries change the number back when
+# what they call returns; frames of carriers run a task's step between a boundary and the task's own frames.
+boundaries: Set[int] = set()
+carriers: Set[int] = set()
+# Code of a boundary's place that began before the boundary was put there -> what makes it one after the fact.
+early: Dict[int, Callable[[], None]] = {}
+
+THREAD, STEP, CONTEXT, NOWHERE = range(4)
+
+
+def _instruction(frame: types.FrameType) -> Tuple[bytes, int]:
+    code, at = frame.f_code.co_code, frame.f_lasti
+    while at > 0 and code[at] == _CACHE:
+        at -= 2
+    return code, at
+
+
+def _is_at_with(frame: types.FrameType) -> bool:
+    code, at = _instruction(frame)
+    # Since 3.14 the statement loads __enter__ and calls it by two ordinary instructions.
+    return code[at] in _WITH or (at >= 2 and code[at - 2] == _LOAD_SPECIAL)
+
+
+def _is_at_await(frame: types.FrameType) -> bool:
+    code, at = _instruction(frame)
+    return code[at] in _AWAIT
+
+
+def is_bounded(frame: Optional[types.FrameType]) -> bool:
+    """Does every way to suspend what this frame runs in lead through a boundary? From the first frame that can be
+    suspended on there may only be frames that await the one above them, until the boundary."""
+    can_suspend = False
+    while frame is not None:
+        code = frame.f_code
+        if id(code) in boundaries:
+            return True
+        if code.co_flags & _SUSPENDS:
+            if can_suspend and not _is_at_await(frame):
+                return False
+            can_suspend = True
+        elif id(code) in early:
+            if frame.f_back is None or id(frame.f_back.f_code) not in boundaries:
+                early[id(code)]()
+            return True
+        elif can_suspend and id(code) not in carriers:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _place(frame: Optional[types.FrameType]) -> int:
+    """Of a scope entered by this frame."""
+    while frame is not None:
+        code = frame.f_code
+        kind = code.co_flags & _SUSPENDS
+        if not kind:
+            if _is_at_with(frame):
+                return THREAD
+            if code.co_name != "__enter__":
+                return STEP if is_bounded(frame) else CONTEXT
+        elif kind & _COROUTINE:
+            return STEP if is_bounded(frame) else CONTEXT
+        elif frame.f_back is None or frame.f_back.f_code.co_name not in ("__enter__", "__aenter__"):
+            # A generator shares its context with whom it yields to. Only a decorator can tell them apart.
+            return NOWHERE
+        # The body of a @contextmanager: what stands at the with statement is further out.
+        frame = frame.f_back
+    return CONTEXT
+
+
+def _without(innermost: Scope, gone: Scope) -> Optional[Scope]:
+    """The scopes less this one. Those inside of it, left open, stay with their own labels alone."""
+    if innermost is gone:
+        return gone.outer
+    outer = innermost.outer and _without(innermost.outer, gone)
+    return _scope(innermost.owner, outer, innermost.before)
+
+
+# ---- what users see ----
+
+
+class labels:  # pylint: disable=invalid-name
+    """Labels that the samples of what runs inside carry: ``with labels(endpoint="/search"):`` or a decorator, also of
+    async functions and generators. Inner ones are added to outer ones and win over them; None takes one away.
+
+    They belong to the context (contextvars): they follow a task over every await, a new task inherits them, no other
+    task ever shows them. One object may be used many times and by many tasks.
+
+    At most 8 labels of few different values: an endpoint, a tenant, a phase; not a request's number. A key that is
+    not possible (include/deepprof.h) is left out. docs/PYTHON.md says what holds where."""
+
+    __slots__ = ("_pairs",)
+    _pairs: Mapping[str, Any]
+
+    def __init__(self, /, **pairs: Any) -> None:
+        self._pairs = pairs
+
+    def __enter__(self) -> "labels":
+        if _library.api is not None:
+            _enter(self, sys._getframe(1))
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if _library.api is not None:
+            _leave(self, sys._getframe(1))
+
+    def __call__(self, function: _Function) -> _Function:
+        return _decorated(self, function)
+
+
+class tag_wrapper(labels):  # pylint: disable=invalid-name
+    """labels() as pyroscope-io calls it: ``with tag_wrapper({"endpoint": "/search"}):``."""
+
+    __slots__ = ()
+
+    def __init__(self, tags: Mapping[str, Any], /) -> None:
+        super().__init__()
+        self._pairs = dict(tags)
+
+
+def _enter(owner: labels, frame: types.FrameType) -> None:
+    _follow.follow()
+    place = _place(frame)
+    if place == NOWHERE:
+        return
+    scope = _scope(owner, current.get(), thread.now if place == THREAD else -1)
+    current.set(scope)
+    if place != CONTEXT:
+        put(scope.number)
+
+
+def _leave(owner: labels, frame: types.FrameType) -> None:
+    innermost = scope = current.get()
+    while scope is not None and scope.owner is not owner:
+        scope = scope.outer
+    if scope is None or innermost is None:
+        return  # entered without a library or by a generator; or closed by the collector in another's context
+    rest = _without(innermost, scope)
+    current.set(rest)
+    if scope.before >= 0:
+        put(scope.before)
+    elif is_bounded(frame):
+        show(rest)
+
+
+# ---- decorators ----
+
+
+class _Steps:
+    """A coroutine or generator whose steps run under labels. Between them neither the thread nor the context has
+    them, whoever drives it."""
+
+    __slots__ = ("_inner", "_owner", "_outer", "_kept")
+
+    def __init__(self, inner: Any, owner: labels) -> None:
+        self._inner, self._owner = inner, owner
+        self._outer: Optional[Scope] = None
+        self._kept: Optional[Scope] = None  # the innermost scope when it was last suspended
+
+    def _resume(self, step: Callable[..., Any], arguments: List[Any]) -> Any:
+        _follow.follow()
+        outer, before = current.get(), thread.now
+        kept = self._kept
+        if kept is None or self._outer is not outer:
+            kept, self._outer = _scope(self._owner, outer, -1), outer
+        current.set(kept)
+        put(kept.number)
+        try:
+            return step(*arguments)
+        finally:
+            self._kept = current.get()
+            current.set(outer)
+            put(before)
+
+    def __iter__(self) -> "_Steps":
+        return self
+
+    __await__ = __iter__
+
+    def __next__(self) -> Any:
+        return self._resume(self._inner.send, [None])
+
+    def send(self, value: Any) -> Any:
+        return self._resume(self._inner.send, [value])
+
+    def throw(self, *exception: Any) -> Any:
+        return self._resume(self._inner.throw, list(exception))
+
+    def close(self) -> None:
+        self._resume(self._inner.close, [])
+
+
+class _Awaited:
+    """What an async generator's methods return has no name of its own for its steps: __await__ gives it."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, awaitable: Any, owner: labels) -> None:
+        self._steps = _Steps(awaitable.__await__(), owner)
+
+    def __await__(self) -> _Steps:
+        return self._steps
+
+
+boundaries.add(id(_Steps._resume.__code__))
+
+
+def _decorated(owner: labels, function: Any) -> Any:
+    if inspect.iscoroutinefunction(function):
+
+        async def labelled(*args: Any, **kwargs: Any) -> Any:
+            if _library.api is None:
+                return await function(*args, **kwargs)
+            return await _Steps(function(*args, **kwargs), owner)
+
+    elif inspect.isasyncgenfunction(function):
+
+        async def labelled(*args: Any, **kwargs: Any) -> Any:
+            generator = function(*args, **kwargs)
+            step = generator.__anext__()
+            while True:
+                try:
+                    value = await (step if _library.api is None else _Awaited(step, owner))
+                except StopAsyncIteration:
+                    return
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    closing = generator.aclose()
+                    await (closing if _library.api is None else _Awaited(closing, owner))
+                    raise
+                except BaseException as error:  # pylint: disable=broad-except
+                    step = generator.athrow(error)
+                else:
+                    step = generator.asend(sent)
+
+    elif inspect.isgeneratorfunction(function):
+
+        def labelled(*args: Any, **kwargs: Any) -> Any:
+            generator = function(*args, **kwargs)
+            return (yield from generator if _library.api is None else _Steps(generator, owner))
+
+        if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
+            labelled = types.coroutine(labelled)
+    else:
+
+        def labelled(*args: Any, **kwargs: Any) -> Any:
+            if _library.api is None:
+                return function(*args, **kwargs)
+            _follow.follow()
+            outer, before = current.get(), thread.now
+            scope = _scope(owner, outer, -1)
+            current.set(scope)
+            put(scope.number)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                current.set(outer)
+                put(before)
+
+        boundaries.add(id(labelled.__code__))
+
+    return functools.wraps(function)(labelled)
+
+
+from . import _follow  # noqa: E402  pylint: disable=wrong-import-position,cyclic-import
