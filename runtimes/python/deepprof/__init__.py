@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any, List
 
-from . import _library
+from . import _labels, _library
 from ._labels import labels, tag_wrapper
 
 __all__ = ["start", "stop", "flush", "is_running", "version", "labels", "tag_wrapper"]
@@ -46,7 +46,8 @@ def start(**settings: Any) -> bool:
     Settings are not read while it runs already: that is True, and a line too."""
     global _was_missing
     failures: List[str] = []
-    api = _library.load(failures)
+    api = _labels.api or _library.load(failures)
+    _labels.api = api
     if api is None:
         if not _was_missing:
             _was_missing = True
@@ -66,20 +67,20 @@ def start(**settings: Any) -> bool:
 def stop() -> bool:
     """Nothing is sampled any more. What was sampled is delivered as it would have been; a later start() goes on in
     the same profile. True where there was a profiler to ask."""
-    return _library.api is not None and _library.api.stop() == 0
+    return _labels.api is not None and _labels.api.stop() == 0
 
 
 def flush(timeout: float = 10.0) -> bool:
     """All samples up to now are on their way: files are written, servers were asked. Waits for it, at most about
     timeout seconds; other threads run on, an event loop of this thread does not. False: not in time, or no agent."""
-    return _library.api is not None and _library.api.flush(max(0, min(int(timeout * 1000), 2**31))) == 0
+    return _labels.api is not None and _labels.api.flush(max(0, min(int(timeout * 1000), 2**31))) == 0
 
 
 def is_running() -> bool:
     """Does it profile?"""
-    return _library.api is not None and _library.api.is_running() == 1
+    return _labels.api is not None and _labels.api.is_running() == 1
 
 
 def version() -> str:
     """The library's version; "" where there is none. The package's own is ``__version__``."""
-    return _library.api.version().decode() if _library.api is not None else ""
+    return _labels.api.version().decode() if _labels.api is not None else ""

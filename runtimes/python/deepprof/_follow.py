@@ -82,6 +82,16 @@ def _follow_asyncio(events: Any) -> None:
             _labels.carriers.add(id(method.__code__))
 
 
+def is_task(frame: Any) -> bool:
+    """Is this the outermost frame of the task that runs?"""
+    tasks = sys.modules.get("asyncio.tasks")
+    try:
+        task = tasks.current_task() if tasks is not None else None  # type: ignore[attr-defined]
+    except RuntimeError:  # no loop runs
+        return False
+    return task is not None and getattr(task.get_coro(), "cr_frame", None) is frame
+
+
 def _follow_loop(loop: Any) -> None:
     """Other loops (uvloop) have handles of their own, in C. Their callbacks, tasks' steps among them, are wrapped when
     they are scheduled; what is scheduled already runs as before."""
@@ -116,11 +126,11 @@ def _follow_executor(module: Any) -> None:
     @functools.wraps(original)
     def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
         if args:
-            function, given = args[0], args[1:]
-            if type(function) is functools.partial and not function.keywords:
-                function, given = function.func, function.args + given
+            function, given, named = args[0], args[1:], kwargs
+            if type(function) is functools.partial:
+                function, given, named = function.func, function.args + given, {**function.keywords, **named}
             if type(getattr(function, "__self__", None)) is contextvars.Context and function == function.__self__.run:
-                args = (function, _step) + given
+                return original(self, function, _step, *given, **named)
         return original(self, *args, **kwargs)
 
     module.ThreadPoolExecutor.submit = submit

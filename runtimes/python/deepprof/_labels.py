@@ -8,10 +8,10 @@ alone, since 3.14), so there is one rule:
 
     A thread's number is changed only where it is certain to be changed back before anybody else's code runs.
 
-It is certain in three places. In a function that cannot be suspended and stands at a ``with`` statement (THREAD). In
-what runs under one of our own frames that changes it back: a decorator's, or one that _follow puts around each step of
-an event loop (STEP). Elsewhere, in a coroutine that somebody drives by hand, say, a scope holds for the context alone
-(CONTEXT): the next step under such a frame shows it. Who is neither labels nobody.
+It is certain in two places: in a function that cannot be suspended and stands at a ``with`` statement (THREAD), and in
+what runs under a frame of ours that changes it back, a decorator's or one that _follow puts around each step of an
+event loop (STEP). Elsewhere a scope holds for the context alone (CONTEXT), and the context's next step shows it; where
+not even the context is its own, as in a generator, it labels nobody (NOWHERE).
 """
 import functools
 import inspect
@@ -24,6 +24,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
 
 from . import _library
 
+# None: there is no library, and nothing in this package does anything. start() may open one.
+api: Optional[_library.Api] = _library.in_process()
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -34,6 +37,8 @@ class Scope(NamedTuple):
     before: int  # THREAD: the thread's number to change back to; else -1
 
 
+_new_scope = functools.partial(tuple.__new__, Scope)  # half of Scope()'s time
+
 current: "ContextVar[Optional[Scope]]" = ContextVar("deepprof.labels", default=None)
 
 # ---- the thread's number ----
@@ -43,7 +48,7 @@ class _Thread(threading.local):
     """own: what the thread had before we came, and has where no scope is. now: what we last gave it."""
 
     def __init__(self) -> None:
-        self.own = self.now = _library.api.get_labels() if _library.api is not None else 0
+        self.own = self.now = api.get_labels() if api is not None else 0
         self.trace: Any = None  # _follow's, for greenlets
 
 
@@ -52,7 +57,7 @@ thread = _Thread()
 
 def put(number: int) -> None:
     if thread.now != number:
-        _library.api.set_labels(number)  # type: ignore[union-attr]
+        api.set_labels(number)  # type: ignore[union-attr]
         thread.now = number
 
 
@@ -80,7 +85,7 @@ def number_of(base: int, pairs: Mapping[str, Any]) -> int:
     if number is None:
         number = base
         for key, value in texts:
-            number = _library.api.make_labels(  # type: ignore[union-attr]
+            number = api.make_labels(  # type: ignore[union-attr]
                 number, _text(key).encode("utf-8", "replace"), value.encode("utf-8", "replace"))
         if len(_known) < _KNOWN_MOST:
             _known[base, texts] = number
@@ -89,7 +94,10 @@ def number_of(base: int, pairs: Mapping[str, Any]) -> int:
 
 def _scope(owner: "labels", outer: Optional[Scope], before: int) -> Scope:
     base = thread.own if outer is None else outer.number
-    return Scope(number_of(base, owner._pairs), outer, owner, before)
+    last = owner._last
+    if last[0] != base:
+        owner._last = last = (base, number_of(base, owner._pairs))
+    return _new_scope((last[1], outer, owner, before))
 
 
 # ---- frames: is the thread's number certain to be changed back? ----
@@ -112,22 +120,25 @@ early: Dict[int, Callable[[], None]] = {}
 THREAD, STEP, CONTEXT, NOWHERE = range(4)
 
 
-def _instruction(frame: types.FrameType) -> Tuple[bytes, int]:
-    code, at = frame.f_code.co_code, frame.f_lasti
-    while at > 0 and code[at] == _CACHE:
-        at -= 2
-    return code, at
-
-
 def _is_at_with(frame: types.FrameType) -> bool:
-    code, at = _instruction(frame)
+    code, at = frame.f_code.co_code, frame.f_lasti
+    while code[at] == _CACHE:
+        at -= 2
     # Since 3.14 the statement loads __enter__ and calls it by two ordinary instructions.
     return code[at] in _WITH or (at >= 2 and code[at - 2] == _LOAD_SPECIAL)
 
 
 def _is_at_await(frame: types.FrameType) -> bool:
-    code, at = _instruction(frame)
+    code, at = frame.f_code.co_code, frame.f_lasti
+    while code[at] == _CACHE:
+        at -= 2
     return code[at] in _AWAIT
+
+
+def _is_managers(frame: types.FrameType) -> bool:
+    """The body of a @contextmanager: what it yields to is a with statement further out."""
+    return (frame.f_code.co_flags & _COROUTINE == 0 and frame.f_back is not None and
+            frame.f_back.f_code.co_name in ("__enter__", "__exit__", "__aenter__", "__aexit__"))
 
 
 def is_bounded(frame: Optional[types.FrameType]) -> bool:
@@ -139,9 +150,12 @@ def is_bounded(frame: Optional[types.FrameType]) -> bool:
         if id(code) in boundaries:
             return True
         if code.co_flags & _SUSPENDS:
-            if can_suspend and not _is_at_await(frame):
+            if not _is_managers(frame):
+                if can_suspend and not _is_at_await(frame):
+                    return False
+                can_suspend = True
+            elif can_suspend:
                 return False
-            can_suspend = True
         elif id(code) in early:
             if frame.f_back is None or id(frame.f_back.f_code) not in boundaries:
                 early[id(code)]()
@@ -152,24 +166,37 @@ def is_bounded(frame: Optional[types.FrameType]) -> bool:
     return False
 
 
-def _place(frame: Optional[types.FrameType]) -> int:
+def _has_context(frame: Optional[types.FrameType]) -> bool:
+    """Is the context that runs this frame's own: the thread's, or its task's? A coroutine driven by hand shares its
+    driver's."""
+    while frame is not None and (not frame.f_code.co_flags & _SUSPENDS or _is_managers(frame)):
+        frame = frame.f_back
+    if frame is None:
+        return True
+    while frame.f_back is not None and frame.f_back.f_code.co_flags & _SUSPENDS and _is_at_await(frame.f_back):
+        frame = frame.f_back
+    return _follow.is_task(frame)
+
+
+def _place(frame: types.FrameType) -> int:
     """Of a scope entered by this frame."""
-    while frame is not None:
-        code = frame.f_code
-        kind = code.co_flags & _SUSPENDS
+    outer: Optional[types.FrameType] = frame
+    while outer is not None:
+        kind = outer.f_code.co_flags & _SUSPENDS
         if not kind:
-            if _is_at_with(frame):
+            if _is_at_with(outer):
                 return THREAD
-            if code.co_name != "__enter__":
-                return STEP if is_bounded(frame) else CONTEXT
+            if outer.f_code.co_name != "__enter__":
+                break
         elif kind & _COROUTINE:
-            return STEP if is_bounded(frame) else CONTEXT
-        elif frame.f_back is None or frame.f_back.f_code.co_name not in ("__enter__", "__aenter__"):
+            break
+        elif not _is_managers(outer):
             # A generator shares its context with whom it yields to. Only a decorator can tell them apart.
             return NOWHERE
-        # The body of a @contextmanager: what stands at the with statement is further out.
-        frame = frame.f_back
-    return CONTEXT
+        outer = outer.f_back
+    if is_bounded(outer):
+        return STEP
+    return CONTEXT if _has_context(outer) else NOWHERE
 
 
 def _without(innermost: Scope, gone: Scope) -> Optional[Scope]:
@@ -182,6 +209,8 @@ def _without(innermost: Scope, gone: Scope) -> Optional[Scope]:
 
 # ---- what users see ----
 
+_NEVER = (-1, 0)
+
 
 class labels:  # pylint: disable=invalid-name
     """Labels that the samples of what runs inside carry: ``with labels(endpoint="/search"):`` or a decorator, also of
@@ -193,19 +222,21 @@ class labels:  # pylint: disable=invalid-name
     At most 8 labels of few different values: an endpoint, a tenant, a phase; not a request's number. A key that is
     not possible (include/deepprof.h) is left out. docs/PYTHON.md says what holds where."""
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_pairs", "_last")
     _pairs: Mapping[str, Any]
+    _last: Tuple[int, int]  # a set it was added to, and the set that came of it
 
     def __init__(self, /, **pairs: Any) -> None:
         self._pairs = pairs
+        self._last = _NEVER
 
     def __enter__(self) -> "labels":
-        if _library.api is not None:
+        if api is not None:
             _enter(self, sys._getframe(1))
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if _library.api is not None:
+        if api is not None:
             _leave(self, sys._getframe(1))
 
     def __call__(self, function: _Function) -> _Function:
@@ -219,7 +250,7 @@ class tag_wrapper(labels):  # pylint: disable=invalid-name
 
     def __init__(self, tags: Mapping[str, Any], /) -> None:
         super().__init__()
-        self._pairs = dict(tags)
+        self._pairs = dict(tags) if tags else {}
 
 
 def _enter(owner: labels, frame: types.FrameType) -> None:
@@ -238,7 +269,7 @@ def _leave(owner: labels, frame: types.FrameType) -> None:
     while scope is not None and scope.owner is not owner:
         scope = scope.outer
     if scope is None or innermost is None:
-        return  # entered without a library or by a generator; or closed by the collector in another's context
+        return  # entered without a library, or NOWHERE; or closed by the collector in another's context
     rest = _without(innermost, scope)
     current.set(rest)
     if scope.before >= 0:
@@ -313,7 +344,7 @@ def _decorated(owner: labels, function: Any) -> Any:
     if inspect.iscoroutinefunction(function):
 
         async def labelled(*args: Any, **kwargs: Any) -> Any:
-            if _library.api is None:
+            if api is None:
                 return await function(*args, **kwargs)
             return await _Steps(function(*args, **kwargs), owner)
 
@@ -324,14 +355,14 @@ def _decorated(owner: labels, function: Any) -> Any:
             step = generator.__anext__()
             while True:
                 try:
-                    value = await (step if _library.api is None else _Awaited(step, owner))
+                    value = await (step if api is None else _Awaited(step, owner))
                 except StopAsyncIteration:
                     return
                 try:
                     sent = yield value
                 except GeneratorExit:
                     closing = generator.aclose()
-                    await (closing if _library.api is None else _Awaited(closing, owner))
+                    await (closing if api is None else _Awaited(closing, owner))
                     raise
                 except BaseException as error:  # pylint: disable=broad-except
                     step = generator.athrow(error)
@@ -342,14 +373,14 @@ def _decorated(owner: labels, function: Any) -> Any:
 
         def labelled(*args: Any, **kwargs: Any) -> Any:
             generator = function(*args, **kwargs)
-            return (yield from generator if _library.api is None else _Steps(generator, owner))
+            return (yield from generator if api is None else _Steps(generator, owner))
 
         if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
             labelled = types.coroutine(labelled)
     else:
 
         def labelled(*args: Any, **kwargs: Any) -> Any:
-            if _library.api is None:
+            if api is None:
                 return function(*args, **kwargs)
             _follow.follow()
             outer, before = current.get(), thread.now
