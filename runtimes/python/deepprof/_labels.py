@@ -34,7 +34,10 @@ class Scope(NamedTuple):
     number: int  # of the label set, as the library counts
     outer: "Optional[Scope]"
     owner: "labels"
-    before: int  # THREAD: the thread's number to change back to; else -1
+    before: int  # THREAD: the thread's number to change back to; else _STEP or _CONTEXT
+
+
+_STEP, _CONTEXT = -1, -2
 
 
 _new_scope = functools.partial(tuple.__new__, Scope)  # half of Scope()'s time
@@ -107,8 +110,12 @@ _SUSPENDS = _COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _CACHE = opcode.opmap.get("CACHE", -1)
 _LOAD_SPECIAL = opcode.opmap.get("LOAD_SPECIAL", -1)
 _WITH = {opcode.opmap[name] for name in ("SETUP_WITH", "BEFORE_WITH") if name in opcode.opmap}
-# A frame that awaits another is at one of the first two; at the third while an exception is thrown into that other.
+# A frame that awaits another is at one of the first two. While an exception is thrown into that other it is where it was
+# suspended: before the first until 3.10, then at the third, since 3.13 after that.
 _AWAIT = {opcode.opmap[name] for name in ("YIELD_FROM", "SEND", "YIELD_VALUE") if name in opcode.opmap}
+_YIELD_FROM = opcode.opmap.get("YIELD_FROM", -1)
+_YIELD_VALUE = opcode.opmap["YIELD_VALUE"]
+_RESUME = opcode.opmap.get("RESUME", -1)
 
 # Code objects, by id, that live as long as this module or asyncio. Frames of boundaries change the number back when
 # what they call returns; frames of carriers run a task's step between a boundary and the task's own frames.
@@ -132,7 +139,11 @@ def _is_at_await(frame: types.FrameType) -> bool:
     code, at = frame.f_code.co_code, frame.f_lasti
     while code[at] == _CACHE:
         at -= 2
-    return code[at] in _AWAIT
+    if code[at] in _AWAIT:
+        return True
+    if code[at] == _RESUME:
+        return at >= 2 and code[at - 2] == _YIELD_VALUE
+    return _YIELD_FROM >= 0 and code[at + 2] == _YIELD_FROM
 
 
 def _is_managers(frame: types.FrameType) -> bool:
@@ -258,7 +269,8 @@ def _enter(owner: labels, frame: types.FrameType) -> None:
     place = _place(frame)
     if place == NOWHERE:
         return
-    scope = _scope(owner, current.get(), thread.now if place == THREAD else -1)
+    before = thread.now if place == THREAD else _STEP if place == STEP else _CONTEXT
+    scope = _scope(owner, current.get(), before)
     current.set(scope)
     if place != CONTEXT:
         put(scope.number)
@@ -274,7 +286,8 @@ def _leave(owner: labels, frame: types.FrameType) -> None:
     current.set(rest)
     if scope.before >= 0:
         put(scope.before)
-    elif is_bounded(frame):
+    elif scope.before == _STEP and thread.now == innermost.number or is_bounded(frame):
+        # The first: what a boundary shows, it changes back.
         show(rest)
 
 
@@ -297,7 +310,7 @@ class _Steps:
         outer, before = current.get(), thread.now
         kept = self._kept
         if kept is None or self._outer is not outer:
-            kept, self._outer = _scope(self._owner, outer, -1), outer
+            kept, self._outer = _scope(self._owner, outer, _STEP), outer
         current.set(kept)
         put(kept.number)
         try:
@@ -384,7 +397,7 @@ def _decorated(owner: labels, function: Any) -> Any:
                 return function(*args, **kwargs)
             _follow.follow()
             outer, before = current.get(), thread.now
-            scope = _scope(owner, outer, -1)
+            scope = _scope(owner, outer, _STEP)
             current.set(scope)
             put(scope.number)
             try:
