@@ -1266,7 +1266,8 @@ static void read_level(struct dp_settings *settings, struct span value, const st
 /* Ours, but no settings. */
 static bool is_internal(struct span name)
 {
-	return same(name, "CONFIG") || same(name, "RUN_SOCKET") || same(name, "HOME");
+	return same(name, "CONFIG") || same(name, "RUN_SOCKET") || same(name, "HOME") ||
+	       same(name, "LIBRARY"); /* the Python package's: what it opens */
 }
 
 const char *dp_settings_config_path(char *const *environment)
