@@ -42,9 +42,10 @@ def pythons():
         except (OSError, subprocess.SubprocessError, ValueError):
             continue
         if version >= [3, 8]:
-            found.setdefault((tuple(version), executable), (command, modules))
-    return [("%d.%d.%d " % version + executable, command, modules)
-            for (version, executable), (command, modules) in sorted(found.items())]
+            folder = os.path.realpath(os.path.dirname(executable))
+            found.setdefault((tuple(version), folder), (command, modules))
+    return [("%d.%d.%d " % version + folder, command, modules)
+            for (version, folder), (command, modules) in sorted(found.items())]
 
 
 def environment(**more):
@@ -183,7 +184,7 @@ for python, command, modules in found:
     if only and not any(one in python for one in only):
         continue
     # First use needs a process of its own.
-    for part in ["first", "plain", "generators", "by_hand", "threads", "loops", *modules]:
+    for part in ["first", "plain", "generators", "by_hand", "threads", "loops", *modules, *(["gevent_patched"] if "gevent" in modules else [])]:
         preloaded(python, command, part)
     absent(python, command)
     profile(python, command)

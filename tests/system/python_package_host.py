@@ -2,6 +2,12 @@
 """A program that uses the package deepprof in every way, and asks the library itself, at each point, which labels the
 thread has. Prints one line per claim: "ok" or "FAIL", a tab, the claim, a tab, what was seen. python_package.py runs it
 by each Python it finds. The first argument names the part."""
+import sys
+
+if sys.argv[1] == "gevent_patched":  # before anything else is imported, as gevent's users do
+    import gevent.monkey
+    gevent.monkey.patch_all()
+
 import asyncio
 import concurrent.futures
 import contextlib
@@ -12,7 +18,6 @@ import gc
 import inspect
 import os
 import random
-import sys
 import threading
 import types
 
@@ -1175,7 +1180,7 @@ def profile():
 
 PARTS = {
     "first": lambda: first_use(asyncio.run, True), "plain": plain, "generators": generators, "by_hand": by_hand,
-    "threads": thread_claims, "loops": loops, "uvloop": uvloop_claims, "trio": trio_claims, "gevent": gevent_claims,
+    "threads": thread_claims, "loops": loops, "uvloop": uvloop_claims, "trio": trio_claims, "gevent": gevent_claims, "gevent_patched": gevent_claims,
     "absent": absent, "opens": opens, "profile": profile,
 }
 if sys.argv[1] not in ("absent", "opens"):

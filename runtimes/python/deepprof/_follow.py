@@ -19,17 +19,25 @@ _followed: Set[Any] = set()
 def follow() -> None:
     """Called by every scope that is entered: whatever was imported meanwhile is followed from now on."""
     modules = sys.modules
-    if "asyncio.events" in modules:
-        asyncio = modules["asyncio.events"]
-        if "asyncio" not in _followed and hasattr(asyncio, "_get_running_loop"):
-            _follow_asyncio(asyncio)
-        loop = asyncio._get_running_loop()
+    if "asyncio.base_events" in modules:  # which imports, and thus completes, asyncio.events
+        events = modules["asyncio.events"]
+        if "asyncio" not in _followed:
+            _once("asyncio", _follow_asyncio, events)
+        loop = events._get_running_loop()
         if loop is not None and type(loop) not in _followed:
-            _follow_loop(type(loop))
+            _once(type(loop), _follow_loop, type(loop))
     if "concurrent.futures" in modules and "executor" not in _followed:
-        _follow_executor(importlib.import_module("concurrent.futures.thread"))  # which it imports at first use
+        _once("executor", _follow_executor, importlib.import_module("concurrent.futures.thread"))
     if "greenlet" in modules:
         _follow_greenlets(modules["greenlet"])
+
+
+def _once(what: Any, how: Callable[[Any], None], whom: Any) -> None:
+    _followed.add(what)
+    try:
+        how(whom)
+    except Exception:  # not what we know: then it is not followed, and nothing in it is STEP
+        pass
 
 
 def _step(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -53,10 +61,8 @@ def _nothing() -> None:
 
 def _follow_asyncio(events: Any) -> None:
     """asyncio's loops run everything by Handle._run, which runs the callback in the handle's context."""
-    _followed.add("asyncio")
     original = events.Handle._run
 
-    @functools.wraps(original)
     def _run(handle: Any) -> Any:
         show(handle._context.get(current))
         try:
@@ -64,16 +70,17 @@ def _follow_asyncio(events: Any) -> None:
         finally:
             show(current.get())  # of the context in which the loop itself runs
 
-    _labels.boundaries.add(id(_run.__code__))
-    events.Handle._run = _run
-
-    def after_the_fact() -> None:
+    def after_the_fact() -> bool:
         # The step that runs now began before. The next one sets the thread right, whosoever it is; let it be soon.
         loop = events._get_running_loop()
-        if loop is not None:
-            loop.call_soon(_nothing)
+        if loop is None or events.Handle._run is not made:
+            return False
+        loop.call_soon(_nothing)
+        return True
 
+    _labels.boundaries.add(id(_run.__code__))
     _labels.early[id(original.__code__)] = after_the_fact
+    made = events.Handle._run = functools.wraps(original)(_run)
     # Tasks in Python, where there is no _asyncio.
     task = getattr(sys.modules.get("asyncio.tasks"), "_PyTask", None)
     for name in ("_Task__step", "_Task__step_run_and_handle_result"):
@@ -86,7 +93,7 @@ def is_task(frame: Any) -> bool:
     """Is this the outermost frame of the task that runs?"""
     tasks = sys.modules.get("asyncio.tasks")
     try:
-        task = tasks.current_task() if tasks is not None else None  # type: ignore[attr-defined]
+        task = tasks.current_task() if tasks is not None else None
     except RuntimeError:  # no loop runs
         return False
     return task is not None and getattr(task.get_coro(), "cr_frame", None) is frame
@@ -95,15 +102,11 @@ def is_task(frame: Any) -> bool:
 def _follow_loop(loop: Any) -> None:
     """Other loops (uvloop) have handles of their own, in C. Their callbacks, tasks' steps among them, are wrapped when
     they are scheduled; what is scheduled already runs as before."""
-    _followed.add(loop)
     base = getattr(sys.modules.get("asyncio.base_events"), "BaseEventLoop", None)
     if base is not None and issubclass(loop, base):
         return
     for name, position in (("call_soon", 0), ("call_soon_threadsafe", 0), ("call_later", 1), ("call_at", 1)):
-        try:
-            setattr(loop, name, _scheduling(getattr(loop, name), position))
-        except (AttributeError, TypeError):  # a type that cannot be changed: its tasks are never STEP
-            return
+        setattr(loop, name, _scheduling(getattr(loop, name), position))
 
 
 def _scheduling(original: Any, position: int) -> Any:
@@ -120,13 +123,13 @@ def _scheduling(original: Any, position: int) -> Any:
 def _follow_executor(module: Any) -> None:
     """run_in_executor(None, copy_context().run, function) and to_thread(function): the function runs in a context
     that has labels, on a thread that has none."""
-    _followed.add("executor")
     original = module.ThreadPoolExecutor.submit
 
     @functools.wraps(original)
     def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
         if args:
-            function, given, named = args[0], args[1:], kwargs
+            function: Any = args[0]
+            given, named = args[1:], kwargs
             if type(function) is functools.partial:
                 function, given, named = function.func, function.args + given, {**function.keywords, **named}
             if type(getattr(function, "__self__", None)) is contextvars.Context and function == function.__self__.run:
@@ -139,22 +142,24 @@ def _follow_executor(module: Any) -> None:
 # ---- greenlets ----
 
 
-def _follow_greenlets(greenlet: Any) -> None:
-    """A greenlet has its own context, and the thread's trace function is called after each switch in the context of
-    whom it leads to. Who sets another one is asked to call ours, as gevent does."""
-    try:
-        if thread.trace is not None and greenlet.gettrace() is thread.trace:
-            return
-        has_contexts = getattr(greenlet, "GREENLET_USE_CONTEXT_VARS", False)
-        previous = greenlet.gettrace()
-    except AttributeError:  # in the middle of its import
-        return
+class _Trace:
+    """A thread's trace function of greenlets, called after each switch in the context of whom it leads to."""
 
-    def trace(event: str, args: Any) -> None:
+    def __init__(self, has_contexts: bool, before: Any) -> None:
+        self.has_contexts, self.before = has_contexts, before
+
+    def __call__(self, event: str, greenlets: Any) -> None:
         if event in ("switch", "throw"):
-            show(current.get() if has_contexts else None)
-        if previous is not None:
-            previous(event, args)
+            show(current.get() if self.has_contexts else None)
+        if self.before is not None:
+            self.before(event, greenlets)
 
-    thread.trace = trace
-    greenlet.settrace(trace)
+
+def _follow_greenlets(greenlet: Any) -> None:
+    """A greenlet has its own context. Who sets another trace function is asked to call ours, as gevent does."""
+    try:
+        before = greenlet.gettrace()
+        if type(before) is not _Trace:
+            greenlet.settrace(_Trace(getattr(greenlet, "GREENLET_USE_CONTEXT_VARS", False), before))
+    except AttributeError:  # in the middle of its import
+        pass

@@ -47,12 +47,23 @@ current: "ContextVar[Optional[Scope]]" = ContextVar("deepprof.labels", default=N
 # ---- the thread's number ----
 
 
-class _Thread(threading.local):
+def _thread_local() -> Any:
+    """gevent and eventlet may have made threading.local one per greenlet."""
+    try:
+        if "gevent.monkey" in sys.modules:
+            return sys.modules["gevent.monkey"].get_original("threading", "local")
+        if "eventlet.patcher" in sys.modules:
+            return sys.modules["eventlet.patcher"].original("threading").local
+    except Exception:  # whatever version that is
+        pass
+    return threading.local
+
+
+class _Thread(_thread_local()):  # type: ignore[misc]
     """own: what the thread had before we came, and has where no scope is. now: what we last gave it."""
 
     def __init__(self) -> None:
         self.own = self.now = api.get_labels() if api is not None else 0
-        self.trace: Any = None  # _follow's, for greenlets
 
 
 thread = _Thread()
@@ -121,8 +132,8 @@ _RESUME = opcode.opmap.get("RESUME", -1)
 # what they call returns; frames of carriers run a task's step between a boundary and the task's own frames.
 boundaries: Set[int] = set()
 carriers: Set[int] = set()
-# Code of a boundary's place that began before the boundary was put there -> what makes it one after the fact.
-early: Dict[int, Callable[[], None]] = {}
+# Code around which a boundary was put while it may have been running already -> makes it one after the fact, if it can.
+early: Dict[int, Callable[[], bool]] = {}
 
 THREAD, STEP, CONTEXT, NOWHERE = range(4)
 
@@ -168,9 +179,7 @@ def is_bounded(frame: Optional[types.FrameType]) -> bool:
             elif can_suspend:
                 return False
         elif id(code) in early:
-            if frame.f_back is None or id(frame.f_back.f_code) not in boundaries:
-                early[id(code)]()
-            return True
+            return frame.f_back is not None and id(frame.f_back.f_code) in boundaries or early[id(code)]()
         elif can_suspend and id(code) not in carriers:
             return False
         frame = frame.f_back
@@ -251,7 +260,8 @@ class labels:  # pylint: disable=invalid-name
             _leave(self, sys._getframe(1))
 
     def __call__(self, function: _Function) -> _Function:
-        return _decorated(self, function)
+        made: _Function = _decorated(self, function)
+        return made
 
 
 class tag_wrapper(labels):  # pylint: disable=invalid-name
@@ -355,60 +365,75 @@ boundaries.add(id(_Steps._resume.__code__))
 
 def _decorated(owner: labels, function: Any) -> Any:
     if inspect.iscoroutinefunction(function):
-
-        async def labelled(*args: Any, **kwargs: Any) -> Any:
-            if api is None:
-                return await function(*args, **kwargs)
-            return await _Steps(function(*args, **kwargs), owner)
-
+        made: Any = _coroutine(owner, function)
     elif inspect.isasyncgenfunction(function):
-
-        async def labelled(*args: Any, **kwargs: Any) -> Any:
-            generator = function(*args, **kwargs)
-            step = generator.__anext__()
-            while True:
-                try:
-                    value = await (step if api is None else _Awaited(step, owner))
-                except StopAsyncIteration:
-                    return
-                try:
-                    sent = yield value
-                except GeneratorExit:
-                    closing = generator.aclose()
-                    await (closing if api is None else _Awaited(closing, owner))
-                    raise
-                except BaseException as error:  # pylint: disable=broad-except
-                    step = generator.athrow(error)
-                else:
-                    step = generator.asend(sent)
-
+        made = _async_generator(owner, function)
     elif inspect.isgeneratorfunction(function):
-
-        def labelled(*args: Any, **kwargs: Any) -> Any:
-            generator = function(*args, **kwargs)
-            return (yield from generator if api is None else _Steps(generator, owner))
-
+        made = _generator(owner, function)
         if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
-            labelled = types.coroutine(labelled)
+            made = types.coroutine(made)
     else:
+        made = _plain(owner, function)
+    return functools.wraps(function)(made)
 
-        def labelled(*args: Any, **kwargs: Any) -> Any:
-            if api is None:
-                return function(*args, **kwargs)
-            _follow.follow()
-            outer, before = current.get(), thread.now
-            scope = _scope(owner, outer, _STEP)
-            current.set(scope)
-            put(scope.number)
+
+def _coroutine(owner: labels, function: Any) -> Any:
+    async def labelled(*args: Any, **kwargs: Any) -> Any:
+        if api is None:
+            return await function(*args, **kwargs)
+        return await _Steps(function(*args, **kwargs), owner)
+
+    return labelled
+
+
+def _generator(owner: labels, function: Any) -> Any:
+    def labelled(*args: Any, **kwargs: Any) -> Any:
+        generator = function(*args, **kwargs)
+        return (yield from generator if api is None else _Steps(generator, owner))
+
+    return labelled
+
+
+def _async_generator(owner: labels, function: Any) -> Any:
+    async def labelled(*args: Any, **kwargs: Any) -> Any:
+        generator = function(*args, **kwargs)
+        step = generator.__anext__()
+        while True:
             try:
-                return function(*args, **kwargs)
-            finally:
-                current.set(outer)
-                put(before)
+                value = await (step if api is None else _Awaited(step, owner))
+            except StopAsyncIteration:
+                return
+            try:
+                sent = yield value
+            except GeneratorExit:
+                closing = generator.aclose()
+                await (closing if api is None else _Awaited(closing, owner))
+                raise
+            except BaseException as error:  # pylint: disable=broad-except
+                step = generator.athrow(error)
+            else:
+                step = generator.asend(sent)
 
-        boundaries.add(id(labelled.__code__))
+    return labelled
 
-    return functools.wraps(function)(labelled)
+
+def _plain(owner: labels, function: Any) -> Any:
+    def labelled(*args: Any, **kwargs: Any) -> Any:
+        if api is None:
+            return function(*args, **kwargs)
+        _follow.follow()
+        outer, before = current.get(), thread.now
+        scope = _scope(owner, outer, _STEP)
+        current.set(scope)
+        put(scope.number)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            current.set(outer)
+            put(before)
+
+    boundaries.add(id(labelled.__code__))  # one code object for all
+    return labelled
 
 
 from . import _follow  # noqa: E402  pylint: disable=wrong-import-position,cyclic-import

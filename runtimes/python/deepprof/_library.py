@@ -114,6 +114,6 @@ def load(failures: List[str]) -> Optional[Api]:
         found = found or _open(place, failures)
     found = found or _open(NAME, failures)
     if found is None:
-        place = _by_pkg_config()
-        found = _open(place, failures) if place else None
+        told = _by_pkg_config()
+        found = _open(told, failures) if told else None
     return found
