@@ -19,6 +19,7 @@ import inspect
 import os
 import random
 import threading
+import time
 import types
 
 if os.environ.get("TEST_PRELOAD"):  # whatever wraps this interpreter is not to be preloaded
@@ -1098,7 +1099,7 @@ def opens():
     with before:
         r.sees("with", a="1")
     r.end(0)
-    burn(0.5)
+    burn_yellow(0.5)
     claim("flush", deepprof.flush(20) is True)
     claim("stop", deepprof.stop() is True and not deepprof.is_running())
     with labels(a="1"):
@@ -1106,10 +1107,9 @@ def opens():
     claim("a wrong setting", deepprof.start(rate="often") is False)
 
 
-def burn(seconds):
-    import time
-    end = time.process_time() + seconds
-    while time.process_time() < end:
+def burn_yellow(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
         sum(range(1000))
 
 
@@ -1161,6 +1161,14 @@ def profile():
                 await loop.run_in_executor(None, contextvars.copy_context().run, call, "thread")
             await loop.run_in_executor(None, call, "none")
 
+    async def in_python():
+        for _ in range(60):
+            with labels(name="yellow"):
+                burn_yellow(0.004)
+                await asyncio.sleep(0.001)
+                burn_yellow(0.004)
+            await tick()
+
     async def children():
         with labels(name="child"):
             for _ in range(60):
@@ -1172,7 +1180,7 @@ def profile():
         await tick()
 
     async def main():
-        await asyncio.gather(with_statement(), decorated(), consumer(), threads(), children())
+        await asyncio.gather(with_statement(), decorated(), consumer(), threads(), children(), in_python())
 
     asyncio.run(main())
     claim("flush", deepprof.flush(20))

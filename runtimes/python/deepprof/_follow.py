@@ -105,16 +105,26 @@ def _follow_loop(loop: Any) -> None:
     base = getattr(sys.modules.get("asyncio.base_events"), "BaseEventLoop", None)
     if base is not None and issubclass(loop, base):
         return
-    for name, position in (("call_soon", 0), ("call_soon_threadsafe", 0), ("call_later", 1), ("call_at", 1)):
-        setattr(loop, name, _scheduling(getattr(loop, name), position))
+    for name in ("call_soon", "call_soon_threadsafe"):
+        setattr(loop, name, _soon(getattr(loop, name)))
+    for name in ("call_later", "call_at"):
+        setattr(loop, name, _timed(getattr(loop, name)))
 
 
-def _scheduling(original: Any, position: int) -> Any:
-    @functools.wraps(original)
+def _soon(original: Any) -> Any:
     def schedule(loop: Any, *args: Any, **kwargs: Any) -> Any:
-        return original(loop, *args[:position], _step, *args[position:], **kwargs)
+        return original(loop, _step, *args, **kwargs) if args else original(loop, **kwargs)
 
-    return schedule
+    return functools.wraps(original)(schedule)
+
+
+def _timed(original: Any) -> Any:
+    def schedule(loop: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(args) > 1:
+            args = (args[0], _step) + args[1:]
+        return original(loop, *args, **kwargs)
+
+    return functools.wraps(original)(schedule)
 
 
 # ---- threads ----

@@ -269,9 +269,9 @@ class tag_wrapper(labels):  # pylint: disable=invalid-name
 
     __slots__ = ()
 
-    def __init__(self, tags: Mapping[str, Any], /) -> None:
-        super().__init__()
-        self._pairs = dict(tags) if tags else {}
+    def __init__(self, tags: Mapping[str, Any], /) -> None:  # pylint: disable=super-init-not-called
+        self._pairs = {**tags} if tags else {}
+        self._last = _NEVER
 
 
 def _enter(owner: labels, frame: types.FrameType) -> None:
@@ -308,15 +308,15 @@ class _Steps:
     """A coroutine or generator whose steps run under labels. Between them neither the thread nor the context has
     them, whoever drives it."""
 
-    __slots__ = ("_inner", "_owner", "_outer", "_kept")
+    __slots__ = ("_inner", "_send", "_owner", "_outer", "_kept")
 
     def __init__(self, inner: Any, owner: labels) -> None:
-        self._inner, self._owner = inner, owner
+        self._inner, self._send, self._owner = inner, inner.send, owner
         self._outer: Optional[Scope] = None
         self._kept: Optional[Scope] = None  # the innermost scope when it was last suspended
-
-    def _resume(self, step: Callable[..., Any], arguments: List[Any]) -> Any:
         _follow.follow()
+
+    def _resume(self, step: Callable[..., Any], *arguments: Any) -> Any:
         outer, before = current.get(), thread.now
         kept = self._kept
         if kept is None or self._outer is not outer:
@@ -336,16 +336,16 @@ class _Steps:
     __await__ = __iter__
 
     def __next__(self) -> Any:
-        return self._resume(self._inner.send, [None])
+        return self._resume(self._send, None)
 
     def send(self, value: Any) -> Any:
-        return self._resume(self._inner.send, [value])
+        return self._resume(self._send, value)
 
     def throw(self, *exception: Any) -> Any:
-        return self._resume(self._inner.throw, list(exception))
+        return self._resume(self._inner.throw, *exception)
 
     def close(self) -> None:
-        self._resume(self._inner.close, [])
+        self._resume(self._inner.close)
 
 
 class _Awaited:
