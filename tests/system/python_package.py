@@ -81,7 +81,7 @@ def preloaded(name, command, part, **more):
 
 
 def absent(name, command):
-    errors = claims(name, command, "absent", PATH="/usr/bin:/bin")
+    errors = claims(name, command, "absent", PATH="/usr/bin:/bin:/usr/sbin:/sbin")
     check(f"{name}: one line says that there is no library", len(errors.splitlines()) == 1 and
           errors.startswith("deepprof: libdeepprof.so was not found, nothing is profiled ("), errors)
 
@@ -195,5 +195,5 @@ for python, command, modules in found:
 # How it is found is the same for all.
 python, command, modules = found[-1]
 opens(python, command, "beside the command", PATH=BUILD + ":/usr/bin:/bin")
-opens(python, command, "where the loader looks", LD_LIBRARY_PATH=BUILD, PATH="/usr/bin:/bin")
+opens(python, command, "where the loader looks", LD_LIBRARY_PATH=BUILD, PATH="/usr/bin:/bin:/usr/sbin:/sbin")
 done()

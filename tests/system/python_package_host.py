@@ -18,6 +18,7 @@ import gc
 import inspect
 import os
 import random
+import selectors
 import threading
 import time
 import types
@@ -200,6 +201,16 @@ def plain():
         r.sees("nothing of it is left", b="2")
     labels(x="1").__exit__(None, None, None)
     r.end()
+
+    r = Record("a forked child keeps them")
+    with labels(a="1"):
+        child = os.fork()
+        if not child:
+            with labels(b="2"):
+                pass
+            os._exit(0 if now() == number(a="1") else 1)
+        r.wrong += [] if os.waitpid(child, 0)[1] == 0 else ["child"]
+    r.end(0)
 
 
 def inner_fact(r):
@@ -432,16 +443,6 @@ def thread_claims():
         pool.submit(r.sees, "afterwards").result()
         pool.submit(contextvars.copy_context().run, r.sees, "a context without labels").result()
     r.end()
-
-    r = Record("a forked child keeps them")
-    with labels(a="1"):
-        child = os.fork()
-        if not child:
-            with labels(b="2"):
-                pass
-            os._exit(0 if now() == number(a="1") else 1)
-        r.wrong += [] if os.waitpid(child, 0)[1] == 0 else ["child"]
-    r.end(0)
 
 
 def fn_named(fn):
@@ -890,7 +891,7 @@ def loops():
             await asyncio.ensure_future(coroutine)
         asyncio.run(main())
 
-    r = Record("tasks in Python (without _asyncio)")
+    r = Record("tasks in Python (without _asyncio)")  # the functions below look at whatever r is
 
     async def one(key):
         with labels(task=key):
@@ -926,6 +927,27 @@ def loops():
         loop.run_until_complete(task)
     loop.close()
     r.end(6)
+
+
+    r = Record("between steps the loop itself has no task's labels")
+
+    class Looks(selectors.DefaultSelector):
+        def select(self, timeout=None):
+            r.sees("loop")
+            return super().select(timeout)
+
+    loop = asyncio.SelectorEventLoop(Looks())
+    loop.run_until_complete(asyncio.wait_for(one("1"), 5))
+    loop.close()
+    r.end(10)
+
+    r = Record("under a debugger's or coverage's trace function nothing is different")
+    sys.settrace(lambda *_: lambda *_: None)
+    asyncio.run(several())
+    with labels(a="1"):
+        r.sees("with", a="1")
+    sys.settrace(None)
+    r.end(2)
 
 
 def uvloop_claims():
@@ -1079,7 +1101,9 @@ def absent():
 
     for what, function in (("with labels()", enter), ("with tag_wrapper()", enter_tags), ("decorated", decorated),
                            ("is_running", deepprof.is_running)):
-        ns = min(timeit.repeat(function, number=2000, repeat=200)) / 2000 * 1e9
+        ns, end = float("inf"), time.time() + 3
+        while ns >= 1000 and time.time() < end:  # the machine may be busy
+            ns = min(ns, min(timeit.repeat(function, number=2000, repeat=50)) / 2000 * 1e9)
         claim("%s without a library takes less than a microsecond" % what, ns < 1000, ns)
         print("#\t%s\t%.0f ns" % (what, ns))
     claim("no event loop was touched", asyncio.events.Handle._run.__module__ == "asyncio.events")
