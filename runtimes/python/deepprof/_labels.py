@@ -381,6 +381,10 @@ def _coroutine(owner: labels, function: Any) -> Any:
     async def labelled(*args: Any, **kwargs: Any) -> Any:
         if api is None:
             return await function(*args, **kwargs)
+        _follow.follow()
+        if is_bounded(sys._getframe()):  # somebody puts labels on and off already, at half the price
+            with owner:
+                return await function(*args, **kwargs)
         return await _Steps(function(*args, **kwargs), owner)
 
     return labelled
