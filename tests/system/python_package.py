@@ -194,6 +194,6 @@ for python, command, modules in found:
 
 # How it is found is the same for all.
 python, command, modules = found[-1]
-opens(python, command, "beside the command", PATH=BUILD + ":/usr/bin:/bin")
+opens(python, command, "beside the command", PATH=BUILD + ":/usr/bin:/bin:/usr/sbin:/sbin")
 opens(python, command, "where the loader looks", LD_LIBRARY_PATH=BUILD, PATH="/usr/bin:/bin:/usr/sbin:/sbin")
 done()

@@ -4,6 +4,8 @@ greenlets. Each shows the labels of the context that runs, and afterwards those 
 
 Nothing is touched before the first scope of the process is entered, and only in modules that the program has imported
 itself. A step without labels then costs one more Python call."""
+from __future__ import annotations
+
 import contextvars
 import functools
 import importlib

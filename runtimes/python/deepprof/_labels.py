@@ -13,8 +13,9 @@ what runs under a frame of ours that changes it back, a decorator's or one that 
 event loop (STEP). Elsewhere a scope holds for the context alone (CONTEXT), and the context's next step shows it; where
 not even the context is its own, as in a generator, it labels nobody (NOWHERE).
 """
+from __future__ import annotations
+
 import functools
-import inspect
 import opcode
 import sys
 import threading
@@ -32,8 +33,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 class Scope(NamedTuple):
     number: int  # of the label set, as the library counts
-    outer: "Optional[Scope]"
-    owner: "labels"
+    outer: Optional[Scope]
+    owner: labels
     before: int  # THREAD: the thread's number to change back to; else _STEP or _CONTEXT
 
 
@@ -42,7 +43,7 @@ _STEP, _CONTEXT = -1, -2
 
 _new_scope = functools.partial(tuple.__new__, Scope)  # half of Scope()'s time
 
-current: "ContextVar[Optional[Scope]]" = ContextVar("deepprof.labels", default=None)
+current: ContextVar[Optional[Scope]] = ContextVar("deepprof.labels", default=None)
 
 # ---- the thread's number ----
 
@@ -106,7 +107,7 @@ def number_of(base: int, pairs: Mapping[str, Any]) -> int:
     return number
 
 
-def _scope(owner: "labels", outer: Optional[Scope], before: int) -> Scope:
+def _scope(owner: labels, outer: Optional[Scope], before: int) -> Scope:
     base = thread.own if outer is None else outer.number
     last = owner._last
     if last[0] != base:
@@ -116,8 +117,10 @@ def _scope(owner: "labels", outer: Optional[Scope], before: int) -> Scope:
 
 # ---- frames: is the thread's number certain to be changed back? ----
 
-_COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
-_SUSPENDS = _COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+# code.co_flags, as inspect names them.
+_CO_GENERATOR, _CO_COROUTINE, _CO_ITERABLE_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
+_COROUTINE = _CO_COROUTINE | _CO_ITERABLE_COROUTINE
+_SUSPENDS = _COROUTINE | _CO_GENERATOR | _CO_ASYNC_GENERATOR
 _CACHE = opcode.opmap.get("CACHE", -1)
 _LOAD_SPECIAL = opcode.opmap.get("LOAD_SPECIAL", -1)
 _WITH = {opcode.opmap[name] for name in ("SETUP_WITH", "BEFORE_WITH") if name in opcode.opmap}
@@ -250,7 +253,7 @@ class labels:  # pylint: disable=invalid-name
         self._pairs = pairs
         self._last = _NEVER
 
-    def __enter__(self) -> "labels":
+    def __enter__(self) -> labels:
         if api is not None:
             _enter(self, sys._getframe(1))
         return self
@@ -330,7 +333,7 @@ class _Steps:
             current.set(outer)
             put(before)
 
-    def __iter__(self) -> "_Steps":
+    def __iter__(self) -> _Steps:
         return self
 
     __await__ = __iter__
@@ -364,13 +367,15 @@ boundaries.add(id(_Steps._resume.__code__))
 
 
 def _decorated(owner: labels, function: Any) -> Any:
+    import inspect  # here, as it is the slowest to import
+
     if inspect.iscoroutinefunction(function):
         made: Any = _coroutine(owner, function)
     elif inspect.isasyncgenfunction(function):
         made = _async_generator(owner, function)
     elif inspect.isgeneratorfunction(function):
         made = _generator(owner, function)
-        if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        if function.__code__.co_flags & _CO_ITERABLE_COROUTINE:
             made = types.coroutine(made)
     else:
         made = _plain(owner, function)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """libdeepprof.so by ctypes: found in the process, or opened by start()."""
+from __future__ import annotations
+
 import os
-import shutil
-import subprocess
 import sys
 from typing import Any, List, Optional
 
@@ -76,6 +76,8 @@ def _open(path: str, failures: List[str]) -> Optional[Api]:
 def _places() -> List[str]:
     """Where an installation would have it: beside the command, where the loader looks, in this Python's prefix, where
     pkg-config says."""
+    import shutil  # here, as few programs come here: importing us is to be quick
+
     places = []
     command = shutil.which("deepprof")
     if command:
@@ -88,6 +90,9 @@ def _places() -> List[str]:
 
 
 def _by_pkg_config() -> Optional[str]:
+    import shutil
+    import subprocess
+
     tool = shutil.which("pkg-config")
     if not tool:
         return None
