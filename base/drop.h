@@ -27,7 +27,7 @@
 	XX(NO_PROGRESS, "no_progress", "an unwind step that did not move up the stack")                      \
 	XX(COMPLEX, "complex", "an unwind rule that only the agent can evaluate, and no stack copy")         \
 	XX(FOREIGN_STACK, "foreign_stack", "the thread stood on a stack that could not be read")             \
-	XX(TINY_STACK, "tiny_stack", "too little stack left in the handler, leaf only")                      \
+	XX(TINY_STACK, "tiny_stack", "too little stack left in the handler: leaf only, or no sample where it has weight")  \
 	XX(SLICE_FULL, "slice_full", "no room for a copy of the stack")                                      \
 	XX(SLICE_SHORT, "slice_short", "the copy of the stack ended before the stack did")                   \
 	XX(MANAGED_TORN, "managed_torn", "an interpreter's chain of frames that led nowhere")                 \

@@ -399,6 +399,26 @@ static uintptr_t stack_left(const struct dp_thread *self, const ucontext_t *cont
 	return UINTPTR_MAX; /* not known */
 }
 
+/* Apart, so that its frame is not needed before it is known to fit. */
+static __attribute__((noinline)) void take_tick(struct dp_thread *self, const ucontext_t *context, uint64_t weight_ns, uintptr_t left)
+{
+	enum { WALK_BYTES = 1280, HOUSEKEEPING_BYTES = 4096 };
+	const uint32_t tick = dp_add_relaxed(&dp_host.ticks, 1) + 1;
+	struct dp_lane *lane = lease_lane(self);
+	if (lane) {
+		if (left >= WALK_BYTES)
+			record_sample(self, lane, context, weight_ns, tick);
+		else
+			record_leaf(self, lane, context, weight_ns);
+		return_lane(lane);
+	} else {
+		dp_count_loss(DP_DROP_NO_LANE, weight_ns);
+		dp_add_relaxed(&dp_host.lanes_short, 1);
+	}
+	if (left >= HOUSEKEEPING_BYTES)
+		dp_housekeep(self);
+}
+
 void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 {
 	struct dp_thread *self = dp_thread_of(info);
@@ -409,25 +429,16 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 	}
 	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_STOPPED))
 		return;
-	enum { WALK_BYTES = 1024, HOUSEKEEPING_BYTES = 4096 };
+	/* The kernel's own frame may have taken all but a few words: processors with large registers push 3 to 11 KiB. */
+	enum { LEAF_BYTES = 640 };
 	const uintptr_t left = stack_left(self, ucontext);
 	const int overrun = info->si_overrun > 0 ? info->si_overrun : 0;
 	const uint64_t weight_ns = dp_host.period_ns * (1 + (uint64_t)overrun);
-	const uint32_t tick = dp_add_relaxed(&dp_host.ticks, 1) + 1;
 	dp_store_relaxed(&self->expired, dp_load_relaxed(&self->expired) + 1 + (uint64_t)overrun);
-	struct dp_lane *lane = lease_lane(self);
-	if (lane) {
-		if (left >= WALK_BYTES)
-			record_sample(self, lane, ucontext, weight_ns, tick);
-		else
-			record_leaf(self, lane, ucontext, weight_ns);
-		return_lane(lane);
-	} else {
-		dp_count_loss(DP_DROP_NO_LANE, weight_ns);
-		dp_add_relaxed(&dp_host.lanes_short, 1);
-	}
-	if (left >= HOUSEKEEPING_BYTES)
-		dp_housekeep(self);
+	if (left >= LEAF_BYTES)
+		take_tick(self, ucontext, weight_ns, left);
+	else
+		dp_count_loss(DP_DROP_TINY_STACK, weight_ns);
 	if (dp_load_relaxed(&dp_host.is_aimed))
 		dp_host.on_aimed(signo, ucontext);
 }
