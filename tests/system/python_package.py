@@ -164,6 +164,9 @@ def install(name, command):
                                           rb"Temporary failure|Could not find a version", installed.stderr):
         print(f"     {name}: no package index: built with the setuptools that is there")
         installed = run(pip + ["--no-build-isolation", PACKAGE], env=env)
+        if installed.returncode and re.search(rb"[Nn]o module named '?setuptools|Cannot import 'setuptools", installed.stderr):
+            print(f"skip {name}: pip install: no package index, and no setuptools in a new venv")
+            return
     check(f"{name}: pip install", installed.returncode == 0, installed.stderr.decode()[-800:])
     used = run([python, "-c", "import deepprof, os, importlib.metadata as m; print(deepprof.__version__, "
                 "m.version('deepprof'), os.path.exists(os.path.join(os.path.dirname(deepprof.__file__), 'py.typed')), "
