@@ -296,19 +296,7 @@ static int incomplete_location(struct dp_profile *profile, enum dp_stop stop)
 	        [DP_STOP_BAD_MEMORY] = "[incomplete: stack not readable]",
 	        [DP_STOP_NO_PROGRESS] = "[incomplete: stack not readable]",
 	};
-	struct dp_symbol symbol = {.name = names[stop], .system_name = names[stop], .file = ""};
-	struct dp_line line;
-	struct dp_mapping mapping = {.path = dp_profile_text(profile, "[deepprof]"),
-	        .build_id = dp_profile_text(profile, ""),
-	        .has_functions = true};
-	if (add_lines(profile, &symbol, 1, &line) != 1)
-		return -ENOMEM;
-	struct dp_location location = {.mapping = dp_profile_mapping(profile, &mapping),
-	        .runtime = DP_FRAME_NATIVE,
-	        .address = (uint64_t)stop,
-	        .lines = &line,
-	        .line_count = 1};
-	return dp_profile_location(profile, &location);
+	return text_location(profile, DP_FRAME_NATIVE, (uint64_t)stop, names[stop]);
 }
 
 static const char *task_name(const struct dp_process *process, uint32_t tid)
