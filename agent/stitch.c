@@ -2,29 +2,39 @@
  * A marker at place p lies in the native frame whose CFA is the first above p. */
 #include "agent/stitch.h"
 
-/* Interpreters without markers keep one native frame of their loop for each managed frame: paired from the root, since at the
- * leaf one of the two may be on its way. The native frame's place becomes the managed one's. */
+static bool is_loop(const struct dp_frame *native, uint64_t loop, uint64_t loop_size)
+{
+	const uint64_t pc = native->id - !(native->flags & DP_FRAME_EXACT);
+	return pc >= loop && pc < loop + loop_size && native->place != UINT32_MAX && native->place;
+}
+
+/* Interpreters without markers keep one native frame of their loop for each managed frame, and at the leaf perhaps one more,
+ * which comes or goes: paired from the root, or, where the numbers differ by more, not at all. The native frame's place becomes the
+ * managed one's. */
 static void pair_by_loop(const struct dp_frame *native, unsigned native_count, struct dp_frame *managed, unsigned managed_count,
         uint64_t loop, uint64_t loop_size)
 {
-	unsigned n = native_count, m = managed_count;
-	while (m > 0 && n > 0) {
-		n--;
-		const uint64_t pc = native[n].id - !(native[n].flags & DP_FRAME_EXACT);
-		if (pc < loop || pc >= loop + loop_size || native[n].place == UINT32_MAX || !native[n].place)
-			continue;
-		if (managed[--m].flags & DP_FRAME_MISSING)
-			break; /* how many loops are missing is not known */
-		managed[m].place = native[n].place - 1;
-	}
+	unsigned loops = 0, m = managed_count;
+	for (unsigned i = 0; i < native_count; i++)
+		loops += is_loop(&native[i], loop, loop_size);
+	for (unsigned i = 0; i < managed_count; i++)
+		if (managed[i].flags & DP_FRAME_MISSING)
+			return;
+	if (loops != managed_count && loops != managed_count + 1)
+		return;
+	for (unsigned n = native_count; n-- > 0 && m > 0;)
+		if (is_loop(&native[n], loop, loop_size))
+			managed[--m].place = native[n].place - 1;
 }
 
-static unsigned take_loops(const struct dp_frame *native, unsigned native_count, struct dp_frame *managed, unsigned managed_count)
+static unsigned take_loops(
+        const struct dp_frame *native, unsigned native_count, bool is_whole, struct dp_frame *managed, unsigned managed_count)
 {
 	unsigned count = 0, first = 0;
 	for (unsigned i = 0; i < managed_count; i++) {
 		if (managed[i].flags & DP_FRAME_LOOP) {
-			pair_by_loop(native, native_count, managed + first, count - first, managed[i].id, managed[i].place);
+			if (is_whole)
+				pair_by_loop(native, native_count, managed + first, count - first, managed[i].id, managed[i].place);
 			first = count;
 		} else {
 			managed[count++] = managed[i];
@@ -57,11 +67,11 @@ static void sort_by_place(struct dp_frame *managed, unsigned count)
 	}
 }
 
-unsigned dp_stitch(const struct dp_frame *native, unsigned native_count, struct dp_frame *managed, unsigned managed_count,
-        bool keeps_loops, struct dp_frame *out, struct dp_stitch_counts *counts)
+unsigned dp_stitch(const struct dp_frame *native, unsigned native_count, bool is_whole, struct dp_frame *managed,
+        unsigned managed_count, bool keeps_loops, struct dp_frame *out, struct dp_stitch_counts *counts)
 {
 	unsigned count = 0, next = 0;
-	managed_count = take_loops(native, native_count, managed, managed_count);
+	managed_count = take_loops(native, native_count, is_whole, managed, managed_count);
 	spread_places(managed, managed_count);
 	sort_by_place(managed, managed_count);
 	for (unsigned i = 0; i < native_count; i++) {

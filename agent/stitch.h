@@ -11,15 +11,15 @@
 /* How well it went, in groups: managed frames with the same marker. */
 struct dp_stitch_counts {
 	uint64_t aligned;    /* exactly one native frame holds the marker, and no other marker */
-	uint64_t misaligned; /* two markers in one native frame, or none where it must be */
+	uint64_t misaligned; /* two markers in one native frame */
 	uint64_t unknown;    /* the native stack ended before the marker */
 };
 
 enum { DP_STITCHED_MAX = 2 * 512 };
 
-/* native, managed: leaf first. out: room for DP_STITCHED_MAX. A native frame that holds a marker is the interpreter's loop,
+/* native, managed: leaf first. is_whole: the native stack goes to its root. out: room for DP_STITCHED_MAX. A native frame that holds a marker is the interpreter's loop,
  * which its managed frames stand for: it is left out unless keeps_loops. Returns how many. */
-unsigned dp_stitch(const struct dp_frame *native, unsigned native_count, struct dp_frame *managed, unsigned managed_count,
-        bool keeps_loops, struct dp_frame *out, struct dp_stitch_counts *counts);
+unsigned dp_stitch(const struct dp_frame *native, unsigned native_count, bool is_whole, struct dp_frame *managed,
+        unsigned managed_count, bool keeps_loops, struct dp_frame *out, struct dp_stitch_counts *counts);
 
 #endif

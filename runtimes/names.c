@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NAMES_BYTES = 64 * 1024 * 1024 }; /* of one host */
+
 static char *put_utf8(char *to, uint32_t point)
 {
 	if (point < 0x80) {
@@ -48,7 +50,8 @@ static char *text_of(const uint8_t *bytes, uint32_t size, unsigned width)
 		at = put_utf8(at, point);
 	}
 	*at = 0;
-	return text;
+	char *fitting = realloc(text, (size_t)(at - text) + 1);
+	return fitting ? fitting : text;
 }
 
 static void name_free(struct dp_name *name)
@@ -90,8 +93,8 @@ bool dp_names_take(struct dp_names *names, const uint8_t *bytes, size_t size)
 		names->size[runtime] = more;
 	}
 	struct dp_name *name = names->at[runtime][record.number];
-	if (name)
-		return true; /* told by two rings */
+	if (name || names->bytes > NAMES_BYTES)
+		return true; /* told by two rings; or of a host that has too many */
 	name = calloc(1, sizeof *name);
 	if (!name)
 		return true;
@@ -108,6 +111,7 @@ bool dp_names_take(struct dp_names *names, const uint8_t *bytes, size_t size)
 	name->first_line = record.first_line;
 	name->version = record.version;
 	name->is_cut = record.is_cut;
+	names->bytes += sizeof *name + strlen(name->name) + strlen(name->file) + record.lines_size;
 	names->at[runtime][record.number] = name;
 	return true;
 }

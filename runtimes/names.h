@@ -23,6 +23,7 @@ enum { DP_NAME_RUNTIMES = 3 }; /* enum dp_frame_runtime */
 struct dp_names {
 	struct dp_name **at[DP_NAME_RUNTIMES]; /* by number */
 	uint32_t size[DP_NAME_RUNTIMES];
+	size_t bytes; /* of all texts and tables: capped, what comes after has no name */
 };
 
 /* A frame as people name it; texts live as long as the names. */

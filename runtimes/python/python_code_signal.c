@@ -116,13 +116,16 @@ static void tell(struct dp_managed_tick *tick, const struct dp_python_layout *la
 	(*tick->told)[(number - 1) / 8] |= (uint8_t)(1u << (number - 1) % 8);
 }
 
-uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, uint64_t place)
+uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, uint64_t place,
+        bool is_alive)
 {
 	const uint32_t number = number_of(code, check_of(layout, code));
 	if (!number) {
 		tick->losses[DP_MANAGED_NAME]++;
 		return 0;
 	}
+	if (!is_alive)
+		return (uint64_t)number << DP_PYTHON_PLACE_BITS | place;
 	if (!((*tick->told)[(number - 1) / 8] >> (number - 1) % 8 & 1))
 		tell(tick, layout, code, number);
 	/* A table too large to be told is read here. */

@@ -148,7 +148,9 @@ static intptr_t find_tls_offset(const struct symbols *symbols)
 		if (is_equal) {
 			int32_t offset;
 			__builtin_memcpy(&offset, code + i + sizeof load, sizeof offset);
-			return offset;
+			/* Variables lie below the thread pointer; above it is what is libc's, a stack protector's canary. */
+			if (offset < 0 && offset % 8 == 0)
+				return offset;
 		}
 	}
 	return 0;
@@ -218,7 +220,8 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 		add_switcher(module);
 	if (!find_symbols(module, &symbols))
 		return 0;
-	const uintptr_t runtime = find(&symbols, "_PyRuntime", NULL);
+	uintptr_t runtime_size = 0;
+	const uintptr_t runtime = find(&symbols, "_PyRuntime", &runtime_size);
 	if (!runtime)
 		return 0;
 	for (unsigned i = 0; i < DP_PYTHON_LIBRARIES && !library; i++) {
@@ -248,6 +251,7 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 	}
 	library->layout = layout;
 	library->runtime = runtime;
+	library->runtime_size = runtime_size;
 	library->code_type = find(&symbols, "PyCode_Type", NULL);
 	library->loop = find(&symbols, "_PyEval_EvalFrameDefault", &library->loop_size);
 	library->start = module->start;

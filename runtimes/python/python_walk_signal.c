@@ -15,10 +15,13 @@ enum {
 	ENTRY_BYTES = 2048,    /* of the loop's code: beyond them the chain is whole */
 	LEAF_FRAMES = 4,       /* native frames looked at for greenlet */
 	WALK_MOST = 8192,      /* frames in one walk */
+	READS_MOST = 8 * WALK_MOST,
+	DOUBTFUL_READS_MOST = 2048, /* each a system call */
 	HALF = DP_MANAGED_MAX / 2,
 	SEARCH_BYTES = 8192,   /* of _PyRuntime, for the TSS key */
 	SEARCH_EVERY = 16,     /* ticks */
 	TORN_MOST = 64,        /* walks without one good: this is not what we take it for */
+	CODE_BYTES = 144,      /* of a code object, in which all is that its number is made of */
 	OWNER_C = 3,           /* from here on a shim, not a frame */
 	ACTIVE = 1 << 4,       /* _status.active: attached to its interpreter */
 };
@@ -32,29 +35,28 @@ struct walk {
 	uint32_t count;  /* frames met */
 	uint32_t run;    /* the first whose marker has not been met */
 	uint32_t native; /* where the search for a marker's native frame goes on */
-	bool is_doubtful, is_torn;
+	uint32_t reads;  /* that may still be made: a chain that was torn may lead in a circle */
+	uint32_t lowest; /* place that the next marker may have: they go up the stack */
+	bool is_doubtful;
 };
 
 /* ---- reading ---- */
 
-static bool read_bytes(const struct walk *walk, uintptr_t address, void *to, size_t size)
+static bool read_bytes(struct walk *walk, uintptr_t address, void *to, size_t size)
 {
+	if (address < 4096 || !walk->reads--) {
+		walk->reads = 0;
+		return false;
+	}
 	if (walk->is_doubtful)
 		return dp_tick_probe(walk->tick, address, to, size);
-	if (address < 4096)
-		return false;
 	__builtin_memcpy(to, (const void *)address, size);
 	return true;
 }
 
-static bool read_word(const struct walk *walk, uintptr_t address, uintptr_t *word)
+static bool read_word(struct walk *walk, uintptr_t address, uintptr_t *word)
 {
-	if (walk->is_doubtful)
-		return !(address & 7) && dp_tick_probe(walk->tick, address, word, sizeof *word);
-	if (address < 4096)
-		return false;
-	*word = *(const uintptr_t *)address;
-	return true;
+	return !(address & 7) && read_bytes(walk, address, word, sizeof *word);
 }
 
 /* ---- the thread's state ---- */
@@ -74,18 +76,23 @@ static bool is_own_state(const struct dp_managed_tick *tick, const struct dp_pyt
 	       thread == (uintptr_t)pthread_self();
 }
 
-/* Patch releases may move it: where the layout's word is no key, all that looks like one is tried. */
-static uint32_t search_key(const struct dp_managed_tick *tick, const struct dp_python_library *library)
+static bool is_state_key(const struct dp_managed_tick *tick, const struct dp_python_library *library, uint32_t at)
 {
-	for (uint32_t at = 0; at < SEARCH_BYTES; at += 4) {
-		pthread_key_t key;
-		const uint32_t place = at ? at : library->layout->tss_key;
-		if (library->layout->minor < 11 && place > 1392)
-			break;
-		if (has_key(library->runtime + place, &key) &&
-		        is_own_state(tick, library->layout, (uintptr_t)pthread_getspecific(key)))
-			return place;
-	}
+	pthread_key_t key;
+	return at + 8 <= library->runtime_size && has_key(library->runtime + at, &key) &&
+	       is_own_state(tick, library->layout, (uintptr_t)pthread_getspecific(key));
+}
+
+/* Patch releases may move it: now and then all that looks like a key is tried. 0: none. */
+static uint32_t find_key(const struct dp_managed_tick *tick, const struct dp_python_library *library)
+{
+	if (is_state_key(tick, library, library->layout->tss_key))
+		return library->layout->tss_key;
+	if (tick->tick % SEARCH_EVERY)
+		return 0;
+	for (uint32_t at = 4; at < SEARCH_BYTES && at < library->runtime_size; at += 4)
+		if (is_state_key(tick, library, at))
+			return at;
 	return 0;
 }
 
@@ -104,18 +111,16 @@ static uintptr_t find_state(const struct dp_managed_tick *tick, struct dp_python
 	} else {
 		uint32_t at = dp_load_relaxed(&library->tss_at);
 		if (!at) {
-			if (!has_key(library->runtime + library->layout->tss_key, &key) && tick->tick % SEARCH_EVERY)
-				return 0;
-			at = search_key(tick, library);
+			at = find_key(tick, library);
 			dp_store_relaxed(&library->tss_at, at);
 		}
 		if (!at || !has_key(library->runtime + at, &key))
 			return 0;
 		state = (uintptr_t)pthread_getspecific(key);
 	}
-	if (!state || *(const uintptr_t *)(state + library->layout->thread_id) != (uintptr_t)pthread_self())
-		return 0;
-	return state;
+	if (!dp_load_relaxed(&library->good)) /* perhaps it is none */
+		return is_own_state(tick, library->layout, state) ? state : 0;
+	return state && *(const uintptr_t *)(state + library->layout->thread_id) == (uintptr_t)pthread_self() ? state : 0;
 }
 
 /* Up to 3.11 the key keeps the main interpreter's state while a subinterpreter runs: then the holder of the GIL is this
@@ -167,16 +172,20 @@ static uint32_t place_of(const struct walk *walk, uintptr_t marker)
 	return marker >= walk->tick->sp && distance / 8 < UINT32_MAX ? (uint32_t)(distance / 8) : UINT32_MAX;
 }
 
-/* All frames since the last marker belong to this one's native frame. */
-static void end_run(struct walk *walk, uintptr_t marker)
+/* All frames since the last marker belong to this one's native frame. False: it is not further up than the last. */
+static bool end_run(struct walk *walk, uintptr_t marker)
 {
 	const uint32_t place = place_of(walk, marker);
 	uint32_t from = walk->run;
+	if (place < walk->lowest)
+		return false;
+	walk->lowest = place + 1;
 	if (walk->count - from > DP_MANAGED_MAX)
 		from = walk->count - DP_MANAGED_MAX;
 	for (; from < walk->count; from++)
 		slot(walk, from)->place = place;
 	walk->run = walk->count;
+	return true;
 }
 
 static bool is_on_stack(const struct walk *walk, uintptr_t address)
@@ -201,7 +210,11 @@ static bool add_code(struct walk *walk, uintptr_t code, uintptr_t place)
 {
 	const struct dp_python_layout *layout = walk->layout;
 	uintptr_t type, unit;
-	if (code & 7 || !read_word(walk, code + 8, &type) || type != walk->library->code_type)
+	if (!read_word(walk, code + 8, &type) || type != walk->library->code_type)
+		return false;
+	/* A dead object may still look like one, with names that are gone: in doubt they are not followed. */
+	uint8_t head[CODE_BYTES];
+	if (walk->is_doubtful && !read_bytes(walk, code, head, sizeof head))
 		return false;
 	if (layout->minor <= 9)
 		unit = (uintptr_t)((intptr_t)(int32_t)place / 2 + ((int32_t)place >= 0));
@@ -211,7 +224,7 @@ static bool add_code(struct walk *walk, uintptr_t code, uintptr_t place)
 		unit = place + 2 >= code + layout->instructions ? (place + 2 - code - layout->instructions) / 2 : 0;
 	if (unit >= DP_PYTHON_PLACE_LINE)
 		unit = 0;
-	add_frame(walk, dp_python_id(walk->tick, layout, code, unit));
+	add_frame(walk, dp_python_id(walk->tick, layout, code, unit, !walk->is_doubtful));
 	return true;
 }
 
@@ -235,10 +248,10 @@ static bool take_frame(struct walk *walk, uintptr_t frame)
 
 /* ---- the chains ---- */
 
-static uint32_t count_chain(const struct walk *walk, uintptr_t at, uintptr_t offset, uintptr_t end)
+static uint32_t count_chain(struct walk *walk, uintptr_t at, uintptr_t offset)
 {
 	uint32_t count = 0;
-	while (at && at != end && count < WALK_MOST && read_word(walk, at + offset, &at))
+	while (at && count < WALK_MOST && read_word(walk, at + offset, &at))
 		count++;
 	return count;
 }
@@ -281,7 +294,7 @@ static bool walk_objects_cframe(struct walk *walk)
 	uintptr_t frame, first, cframe;
 	if (!read_word(walk, walk->state + layout->frame, &frame) || !read_word(walk, walk->state + CFRAME, &first))
 		return false;
-	const uint32_t frames = count_chain(walk, frame, layout->previous, 0);
+	const uint32_t frames = count_chain(walk, frame, layout->previous);
 	uint32_t cframes = 0;
 	for (cframe = next_cframe(walk, first); cframe && cframes < WALK_MOST; cframes++) {
 		uintptr_t previous;
@@ -304,8 +317,7 @@ static bool walk_objects_cframe(struct walk *walk)
 		        !read_word(walk, frame + layout->previous, &frame))
 			return false;
 		if (cframe) {
-			end_run(walk, cframe);
-			if (!read_word(walk, cframe + layout->cframe_previous, &cframe))
+			if (!end_run(walk, cframe) || !read_word(walk, cframe + layout->cframe_previous, &cframe))
 				return false;
 			cframe = next_cframe(walk, cframe);
 		}
@@ -315,7 +327,7 @@ static bool walk_objects_cframe(struct walk *walk)
 
 /* In doubt: is the newest CFrame linked as a loop leaves it? What it begins with is whatever lay on the stack before, but
  * then the frame before it is not the one that the next CFrame knows. Else the walk begins at the next. */
-static bool newest_cframe(const struct walk *walk, uintptr_t *cframe)
+static bool newest_cframe(struct walk *walk, uintptr_t *cframe)
 {
 	enum { RUN_MOST = 64 };
 	const struct dp_python_layout *layout = walk->layout;
@@ -369,8 +381,7 @@ static bool walk_cframes(struct walk *walk)
 			if (!read_word(walk, frame + layout->previous, &frame))
 				return false;
 		}
-		end_run(walk, cframe);
-		if (!read_word(walk, cframe + layout->cframe_previous, &cframe))
+		if (!end_run(walk, cframe) || !read_word(walk, cframe + layout->cframe_previous, &cframe))
 			return false;
 	}
 	return true;
@@ -393,9 +404,9 @@ static bool walk_shims(struct walk *walk)
 		if (frame & 7 || walk->count >= WALK_MOST || !read_bytes(walk, frame + layout->owner, &owner, 1))
 			return false;
 		if (owner >= OWNER_C) {
-			end_run(walk, frame);
-			/* The last of 3.15's chain lies in the thread's state. */
-			if (!is_on_stack(walk, frame) && layout->minor < 15)
+			if (!is_on_stack(walk, frame))
+				return layout->minor >= 15; /* the last of 3.15's chain lies in the thread's state */
+			if (!end_run(walk, frame))
 				return false;
 		} else if (!take_frame(walk, frame)) {
 			return false;
@@ -493,6 +504,7 @@ static void walk_library(struct dp_managed_tick *tick, struct dp_python_library 
 		return;
 	find_holder(&walk);
 	walk.is_doubtful = is_doubtful(tick, library);
+	walk.reads = walk.is_doubtful ? DOUBTFUL_READS_MOST : READS_MOST;
 	const bool is_whole = walk_chain(&walk);
 	if (is_whole) {
 		dp_store_relaxed(&library->good, 1);

@@ -35,11 +35,11 @@ static void a_marker_belongs_to_the_native_frame_around_it(void **state)
 	struct dp_frame managed[] = {python(101, 10), python(102, 10), python(103, 49)};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	const unsigned count = dp_stitch(stack, 5, managed, 3, false, out, &counts);
+	const unsigned count = dp_stitch(stack, 5, true, managed, 3, false, out, &counts);
 	expect(out, count, (const uint64_t[]){1, 101, 102, 3, 103, 5}, 6);
 	assert_int_equal(counts.aligned, 2);
 	assert_int_equal(counts.misaligned + counts.unknown, 0);
-	const unsigned all = dp_stitch(stack, 5, managed, 3, true, out, &counts);
+	const unsigned all = dp_stitch(stack, 5, true, managed, 3, true, out, &counts);
 	expect(out, all, (const uint64_t[]){1, 101, 102, 2, 3, 103, 4, 5}, 8);
 }
 
@@ -50,7 +50,7 @@ static void a_marker_at_a_cfa_belongs_to_the_caller(void **state)
 	struct dp_frame managed[] = {python(101, 5)};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	expect(out, dp_stitch(stack, 2, managed, 1, true, out, &counts), (const uint64_t[]){1, 101, 2}, 3);
+	expect(out, dp_stitch(stack, 2, true, managed, 1, true, out, &counts), (const uint64_t[]){1, 101, 2}, 3);
 }
 
 static void what_no_native_frame_holds_is_told_and_kept(void **state)
@@ -60,7 +60,7 @@ static void what_no_native_frame_holds_is_told_and_kept(void **state)
 	struct dp_frame managed[] = {python(101, 10), python(102, 30), python(103, 30), python(104, UINT32_MAX)};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	expect(out, dp_stitch(stack, 2, managed, 4, false, out, &counts), (const uint64_t[]){1, 101, 102, 103, 104}, 5);
+	expect(out, dp_stitch(stack, 2, true, managed, 4, false, out, &counts), (const uint64_t[]){1, 101, 102, 103, 104}, 5);
 	assert_int_equal(counts.aligned, 1);
 	assert_int_equal(counts.unknown, 2);
 }
@@ -72,7 +72,7 @@ static void two_markers_in_one_native_frame_are_told(void **state)
 	struct dp_frame managed[] = {python(101, 10), python(102, 30)};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	dp_stitch(stack, 1, managed, 2, false, out, &counts);
+	dp_stitch(stack, 1, true, managed, 2, false, out, &counts);
 	assert_int_equal(counts.aligned, 0);
 	assert_int_equal(counts.misaligned, 2);
 }
@@ -86,8 +86,35 @@ static void without_markers_they_are_paired_from_the_root(void **state)
 	        {.id = 1000, .place = 100, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_LOOP}};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	expect(out, dp_stitch(stack, 6, managed, 3, false, out, &counts), (const uint64_t[]){1010, 2, 101, 3, 102, 4}, 6);
+	expect(out, dp_stitch(stack, 6, true, managed, 3, false, out, &counts), (const uint64_t[]){1010, 2, 101, 3, 102, 4}, 6);
 	assert_int_equal(counts.aligned, 2);
+}
+
+/* Two more loops than frames: which belong together is not known, and nothing is guessed. */
+static void where_the_numbers_differ_nothing_is_paired(void **state)
+{
+	(void)state;
+	const struct dp_frame stack[] = {native(1010, 5), native(1050, 20), native(1020, 40)};
+	struct dp_frame managed[] = {python(101, UINT32_MAX),
+	        {.id = 1000, .place = 100, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_LOOP}};
+	struct dp_frame out[DP_STITCHED_MAX];
+	struct dp_stitch_counts counts = {0};
+	expect(out, dp_stitch(stack, 3, true, managed, 2, false, out, &counts), (const uint64_t[]){1010, 1050, 1020, 101}, 4);
+	assert_int_equal(counts.aligned, 0);
+	assert_int_equal(counts.unknown, 1);
+}
+
+/* The root is missing: the outermost loop that is there is not the root's. */
+static void a_cut_native_stack_is_not_paired_from_its_end(void **state)
+{
+	(void)state;
+	const struct dp_frame stack[] = {native(1010, 5), native(1050, 20)};
+	struct dp_frame managed[] = {python(101, UINT32_MAX), python(102, UINT32_MAX),
+	        {.id = 1000, .place = 100, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_LOOP}};
+	struct dp_frame out[DP_STITCHED_MAX];
+	struct dp_stitch_counts counts = {0};
+	expect(out, dp_stitch(stack, 2, false, managed, 3, false, out, &counts), (const uint64_t[]){1010, 1050, 101, 102}, 4);
+	assert_int_equal(counts.aligned, 0);
 }
 
 int main(void)
@@ -98,6 +125,8 @@ int main(void)
 	        cmocka_unit_test(what_no_native_frame_holds_is_told_and_kept),
 	        cmocka_unit_test(two_markers_in_one_native_frame_are_told),
 	        cmocka_unit_test(without_markers_they_are_paired_from_the_root),
+	        cmocka_unit_test(where_the_numbers_differ_nothing_is_paired),
+	        cmocka_unit_test(a_cut_native_stack_is_not_paired_from_its_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
