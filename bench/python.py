@@ -6,7 +6,7 @@ import tempfile
 
 import measure as m
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "system"))
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "system"))
 import pythons
 
 PROGRAM = """
