@@ -75,10 +75,12 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 void dp_python_walk(struct dp_managed_tick *tick);
 void dp_python_pin(void);
 
-/* Signal. The id of an activation of code (a PyCodeObject) at place. is_alive: it certainly is; else its first bytes can be read,
- * and nothing that it points to is. The name of a live one is told if there is room. 0: there is no number for it. */
-uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, uint64_t place,
-        bool is_alive);
+/* Signal. The id of an activation of code (a PyCodeObject) at place. copy: its first DP_PYTHON_CODE_BYTES as they were read
+ * when nothing that it points to is certain to be there; NULL: it is alive, and its name is told if there is room. 0: there
+ * is no number for it. */
+enum { DP_PYTHON_CODE_BYTES = 144 };
+uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, const uint8_t *copy,
+        uint64_t place);
 
 /* The line of a code unit: unit < 0 is before the first instruction. Any context; lines: any bytes. */
 uint32_t dp_python_line(unsigned minor, const uint8_t *lines, uint32_t size, uint32_t first_line, int64_t unit);

@@ -28,10 +28,15 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 	return hash ^ hash >> 29;
 }
 
-static uint64_t check_of(const struct dp_python_layout *layout, uintptr_t code)
+static uint64_t check_of(const struct dp_python_layout *layout, const uint8_t *code)
 {
-	uint64_t check = mix(word_at(code + layout->file), word_at(code + layout->name));
-	return mix(mix(check, word_at(code + layout->lines)), *(const uint32_t *)(code + layout->first_line));
+	uintptr_t file, name, lines;
+	uint32_t first_line;
+	__builtin_memcpy(&file, code + layout->file, sizeof file);
+	__builtin_memcpy(&name, code + layout->name, sizeof name);
+	__builtin_memcpy(&lines, code + layout->lines, sizeof lines);
+	__builtin_memcpy(&first_line, code + layout->first_line, sizeof first_line);
+	return mix(mix(mix(file, name), lines), first_line);
 }
 
 /* Slot + 1; 0: no room. */
@@ -116,15 +121,15 @@ static void tell(struct dp_managed_tick *tick, const struct dp_python_layout *la
 	(*tick->told)[(number - 1) / 8] |= (uint8_t)(1u << (number - 1) % 8);
 }
 
-uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, uint64_t place,
-        bool is_alive)
+uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, const uint8_t *copy,
+        uint64_t place)
 {
-	const uint32_t number = number_of(code, check_of(layout, code));
+	const uint32_t number = number_of(code, check_of(layout, copy ? copy : (const uint8_t *)code));
 	if (!number) {
 		tick->losses[DP_MANAGED_NAME]++;
 		return 0;
 	}
-	if (!is_alive)
+	if (copy)
 		return (uint64_t)number << DP_PYTHON_PLACE_BITS | place;
 	if (!((*tick->told)[(number - 1) / 8] >> (number - 1) % 8 & 1))
 		tell(tick, layout, code, number);

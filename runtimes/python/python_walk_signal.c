@@ -22,7 +22,9 @@ enum {
 	SEARCH_BYTES = 8192,   /* of _PyRuntime, for the TSS key */
 	SEARCH_EVERY = 16,     /* ticks */
 	TORN_MOST = 64,        /* walks without one good: this is not what we take it for */
-	CODE_BYTES = 144,      /* of a code object, in which all is that its number is made of */
+	WINDOW_BYTES = DP_PYTHON_CODE_BYTES, /* read at once in doubt */
+	FRAME_BYTES = 80,
+	FRAME_OBJECT_BYTES = 112,
 	OWNER_C = 3,           /* from here on a shim, not a frame */
 	ACTIVE = 1 << 4,       /* _status.active: attached to its interpreter */
 };
@@ -39,16 +41,44 @@ struct walk {
 	uint32_t reads;  /* that may still be made: a chain that was torn may lead in a circle */
 	uint32_t lowest; /* place that the next marker may have: they go up the stack */
 	bool is_doubtful;
+	uintptr_t window_at; /* in doubt: what window holds */
+	size_t window_size;
+	uint8_t window[WINDOW_BYTES];
 };
 
 /* ---- reading ---- */
 
-static bool read_bytes(struct walk *walk, uintptr_t address, void *to, size_t size)
+static bool may_read(struct walk *walk, uintptr_t address)
 {
 	if (address < 4096 || !walk->reads--) {
 		walk->reads = 0;
 		return false;
 	}
+	return true;
+}
+
+/* In doubt: what will be read next lies in these bytes. One system call instead of one for each. */
+static bool look_ahead(struct walk *walk, uintptr_t address, size_t size)
+{
+	if (!walk->is_doubtful)
+		return true;
+	walk->window_size = 0;
+	if (!may_read(walk, address) || !dp_tick_probe(walk->tick, address, walk->window, size))
+		return false;
+	walk->window_at = address;
+	walk->window_size = size;
+	return true;
+}
+
+static bool read_bytes(struct walk *walk, uintptr_t address, void *to, size_t size)
+{
+	const uintptr_t offset = address - walk->window_at;
+	if (offset < walk->window_size && size <= walk->window_size - offset) {
+		dp_copy(to, walk->window + offset, size);
+		return true;
+	}
+	if (!may_read(walk, address))
+		return false;
 	if (walk->is_doubtful)
 		return dp_tick_probe(walk->tick, address, to, size);
 	__builtin_memcpy(to, (const void *)address, size);
@@ -211,11 +241,7 @@ static bool add_code(struct walk *walk, uintptr_t code, uintptr_t place)
 {
 	const struct dp_python_layout *layout = walk->layout;
 	uintptr_t type, unit;
-	if (!read_word(walk, code + 8, &type) || type != walk->library->code_type)
-		return false;
-	/* A dead object may still look like one, with names that are gone: in doubt they are not followed. */
-	uint8_t head[CODE_BYTES];
-	if (walk->is_doubtful && !read_bytes(walk, code, head, sizeof head))
+	if (!look_ahead(walk, code, WINDOW_BYTES) || !read_word(walk, code + 8, &type) || type != walk->library->code_type)
 		return false;
 	if (layout->minor <= 9)
 		unit = (uintptr_t)((intptr_t)(int32_t)place / 2 + ((int32_t)place >= 0));
@@ -225,16 +251,23 @@ static bool add_code(struct walk *walk, uintptr_t code, uintptr_t place)
 		unit = place + 2 >= code + layout->instructions ? (place + 2 - code - layout->instructions) / 2 : 0;
 	if (unit >= DP_PYTHON_PLACE_LINE)
 		unit = 0;
-	add_frame(walk, dp_python_id(walk->tick, layout, code, unit, !walk->is_doubtful));
+	/* A dead object may still look like one, with names that are gone: in doubt they are not followed. */
+	add_frame(walk, dp_python_id(walk->tick, layout, code, walk->is_doubtful ? walk->window : NULL, unit));
 	return true;
 }
 
-/* One frame that is no shim. */
-static bool take_frame(struct walk *walk, uintptr_t frame)
+static bool open_frame(struct walk *walk, uintptr_t frame)
+{
+	return !(frame & 7) && walk->count < WALK_MOST &&
+	       look_ahead(walk, frame, walk->layout->minor <= 10 ? FRAME_OBJECT_BYTES : FRAME_BYTES);
+}
+
+/* One frame that is open and no shim; and the one that it was called from. */
+static bool take_frame(struct walk *walk, uintptr_t frame, uintptr_t *previous)
 {
 	const struct dp_python_layout *layout = walk->layout;
 	uintptr_t code, place;
-	if (!read_word(walk, frame + layout->code, &code))
+	if (!read_word(walk, frame + layout->code, &code) || !read_word(walk, frame + layout->previous, previous))
 		return false;
 	if (layout->minor <= 10) {
 		int32_t index;
@@ -264,8 +297,7 @@ static bool walk_objects(struct walk *walk)
 	if (!read_word(walk, walk->state + layout->frame, &frame))
 		return false;
 	while (frame) {
-		if (walk->count >= WALK_MOST || frame & 7 || !take_frame(walk, frame) ||
-		        !read_word(walk, frame + layout->previous, &frame))
+		if (!open_frame(walk, frame) || !take_frame(walk, frame, &frame))
 			return false;
 	}
 	walk->run = walk->count;
@@ -314,8 +346,7 @@ static bool walk_objects_cframe(struct walk *walk)
 		if (!read_word(walk, frame + layout->previous, &frame))
 			return false;
 	while (frame) {
-		if (walk->count >= WALK_MOST || frame & 7 || !take_frame(walk, frame) ||
-		        !read_word(walk, frame + layout->previous, &frame))
+		if (!open_frame(walk, frame) || !take_frame(walk, frame, &frame))
 			return false;
 		if (cframe) {
 			if (!end_run(walk, cframe) || !read_word(walk, cframe + layout->cframe_previous, &cframe))
@@ -343,7 +374,7 @@ static bool newest_cframe(struct walk *walk, uintptr_t *cframe)
 		return false;
 	if (!read_word(walk, *cframe + layout->cframe_frame, &frame))
 		frame = 0;
-	for (int i = 0; i < RUN_MOST && frame; i++) {
+	for (int i = 0; i < RUN_MOST && frame && look_ahead(walk, frame, FRAME_BYTES); i++) {
 		const bool has_end = layout->is_entry ? read_bytes(walk, frame + layout->is_entry, &end, 1)
 		                                      : read_bytes(walk, frame + layout->owner, &end, 1);
 		if (!has_end || !read_word(walk, frame + layout->previous, &frame))
@@ -374,13 +405,11 @@ static bool walk_cframes(struct walk *walk)
 		const bool is_loop = is_in_loop(walk, cframe);
 		while (frame && is_loop) {
 			uint8_t is_entry;
-			if (walk->count >= WALK_MOST || frame & 7 || !take_frame(walk, frame) ||
-			        !read_bytes(walk, frame + layout->is_entry, &is_entry, 1))
+			if (!open_frame(walk, frame) || !read_bytes(walk, frame + layout->is_entry, &is_entry, 1) ||
+			        !take_frame(walk, frame, &frame))
 				return false;
 			if (is_entry)
 				break;
-			if (!read_word(walk, frame + layout->previous, &frame))
-				return false;
 		}
 		if (!end_run(walk, cframe) || !read_word(walk, cframe + layout->cframe_previous, &cframe))
 			return false;
@@ -402,18 +431,16 @@ static bool walk_shims(struct walk *walk)
 		return false;
 	}
 	while (frame) {
-		if (frame & 7 || walk->count >= WALK_MOST || !read_bytes(walk, frame + layout->owner, &owner, 1))
+		if (!open_frame(walk, frame) || !read_bytes(walk, frame + layout->owner, &owner, 1))
 			return false;
 		if (owner >= OWNER_C) {
 			if (!is_on_stack(walk, frame))
 				return layout->minor >= 15; /* the last of 3.15's chain lies in the thread's state */
-			if (!end_run(walk, frame))
+			if (!end_run(walk, frame) || !read_word(walk, frame + layout->previous, &frame))
 				return false;
-		} else if (!take_frame(walk, frame)) {
+		} else if (!take_frame(walk, frame, &frame)) {
 			return false;
 		}
-		if (!read_word(walk, frame + layout->previous, &frame))
-			return false;
 	}
 	return true;
 }
@@ -464,23 +491,30 @@ static void reverse(struct dp_frame *frames, uint32_t from, uint32_t to)
 	}
 }
 
-/* Puts the ring in order, and a frame in the middle that says how many are missing. */
+static struct dp_frame missing_frames(uint64_t number, uint32_t place)
+{
+	return (struct dp_frame){.id = number, .place = place, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_MISSING};
+}
+
+/* Puts the ring in order, and a frame in the middle that says how many are missing; or at the root where it was not
+ * reached. */
 static void close_gap(struct walk *walk, bool has_root)
 {
 	const uint32_t room = DP_MANAGED_MAX - walk->first, half = HALF < room ? HALF : room / 2;
 	struct dp_frame *frames = walk->tick->frames + walk->first;
 	if (walk->count <= room) {
 		walk->tick->frame_count += walk->count;
+		if (!has_root && walk->count && walk->count < room) {
+			frames[walk->count] = missing_frames(0, frames[walk->count - 1].place);
+			walk->tick->frame_count++;
+		}
 		return;
 	}
 	const uint32_t size = room - half, turn = (walk->count - half) % size;
 	reverse(frames + half, 0, turn);
 	reverse(frames + half, turn, size);
 	reverse(frames + half, 0, size);
-	frames[half] = (struct dp_frame){.id = has_root ? walk->count - room + 1 : 0,
-	        .place = frames[half].place,
-	        .runtime = DP_FRAME_PYTHON,
-	        .flags = DP_FRAME_MISSING};
+	frames[half] = missing_frames(has_root ? walk->count - room + 1 : 0, frames[half].place);
 	walk->tick->losses[DP_MANAGED_MISSING]++;
 	walk->tick->frame_count += has_root ? room : half + 1;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interpreters of this machine: those in PATH, pyenv's, and what DEEPPROF_PYTHONS names (separated by colons)."""
+"""The interpreters of this machine: those in PATH, pyenv's, those that tests/support/debian_pythons.sh fetched, and what
+DEEPPROF_PYTHONS names (separated by colons)."""
 import glob
 import os
 import shutil
@@ -24,6 +25,9 @@ def all_of_them():
     for root in (os.environ.get("PYENV_ROOT", ""), os.path.expanduser("~/.pyenv")):
         if root:
             paths += sorted(glob.glob(os.path.join(root, "versions", "3.*", "bin", "python3")))
+    cache = os.environ.get("DEEPPROF_CACHE") or os.path.expanduser("~/.cache/deepprof")
+    paths += sorted(path for path in glob.glob(os.path.join(cache, "pythons", "*", "usr", "bin", "python3.*"))
+                    if path.rsplit(".", 1)[1].isdigit())
     found, seen = [], set()
     for path in paths:
         real = os.path.realpath(path)

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""python_children.py [all]: a Python program's threads and children: each process has a profile of its own, in which each function has the CPU time that
+it used by its own thread's clock, and none has another's. On one interpreter of each version, or on all."""
+import glob
+import json
+import os
+import sys
+
+import pythons
+import support
+from pprof_file import Profile
+from support import check
+
+WORK = os.path.join(support.SOURCE, "tests", "system", "python_children_work.py")
+WAYS = (["threads"], ["fork"], ["fork_in_thread"], ["os_exit"], ["multiprocessing", "fork"], ["multiprocessing", "forkserver"],
+        ["multiprocessing", "spawn"], ["subprocess"])
+BURNERS = {"burn_first", "burn_second", "burn_without_gil"}
+
+
+def burner(sample):
+    """Of the leaf-most one in the sample, with the module it is in."""
+    for frame in sample.frames:
+        if frame.system_name in BURNERS:
+            return frame.system_name
+    return ""
+
+
+def profiles_in(folder, pids):
+    """{pid: [Profile]}, when the last has come."""
+    for pid in pids:
+        support.wait_for(os.path.join(folder, f"{pid}.pb.gz"))
+    return {pid: [Profile(path) for path in sorted(glob.glob(os.path.join(folder, f"{pid}.*pb.gz")))] for pid in pids}
+
+
+def run_way(python, way, who):
+    folder = support.scratch()
+    done = support.run([python, "-W", "ignore", WORK] + way, env=support.environment(output=os.path.join(folder, "%p.pb.gz"), rate=200))
+    said = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    check(f"{who}: all end well, nothing on stderr", done.returncode == 0 and not done.stderr and len(said) >= 2, done)
+    profiles = profiles_in(folder, {pid for pid, *_ in said})
+    for pid, tid, function, seconds in said:
+        seen = lost = 0
+        for profile in profiles[pid]:
+            seen += sum(s.values[1] for s in profile.samples if burner(s) == function and s.labels.get("tid") == tid)
+            lost += sum(weight for reason, (_, weight) in profile.losses.items())
+        check(f"{who}: {function} has its {seconds:.2f} s", seconds - 0.03 - lost / 1e9 <= seen / 1e9 <= seconds + 0.03,
+              (seen / 1e9, lost / 1e9))
+    for pid, its in profiles.items():
+        own = {(function, tid) for its_pid, tid, function, _ in said if its_pid == pid}
+        others = {(burner(s), s.labels.get("tid")) for profile in its for s in profile.samples if burner(s)} - own
+        check(f"{who}: process {pid} has none of another's", not others, others)
+
+
+def main():
+    found = pythons.all_of_them()
+    if sys.argv[1:] != ["all"]:
+        found = sorted(dict(found).items())
+    for minor, python in found:
+        for way in WAYS:
+            run_way(python, way, f"3.{minor} {' '.join(way)}")
+    support.done()
+
+
+if __name__ == "__main__":
+    main()
