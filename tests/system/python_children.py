@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""python_children.py [all]: a Python program's threads and children: each process has a profile of its own, in which each function has the CPU time that
-it used by its own thread's clock, and none has another's. On one interpreter of each version, or on all."""
+"""python_children.py [all]: each thread and child of a Python program has a profile of its own, in which each function has the
+CPU time that it used by its own thread's clock, and none has another's. One interpreter of each version, or all."""
 import glob
 import json
 import os
@@ -15,6 +15,8 @@ from support import check
 WORK = os.path.join(support.SOURCE, "tests", "system", "python_children_work.py")
 WAYS = (["threads"], ["fork"], ["fork_in_thread"], ["os_exit"], ["multiprocessing", "fork"], ["multiprocessing", "forkserver"],
         ["multiprocessing", "spawn"], ["subprocess"])
+# Where the machine is busy the kernel looks at its timers late: a function then has a few periods of the one before or after.
+LATE_S = 0.05
 BURNERS = {"burn_first", "burn_second", "burn_without_gil"}
 
 
@@ -44,7 +46,7 @@ def run_way(python, way, who):
         for profile in profiles[pid]:
             seen += sum(s.values[1] for s in profile.samples if burner(s) == function and s.labels.get("tid") == tid)
             lost += sum(weight for reason, (_, weight) in profile.losses.items())
-        check(f"{who}: {function} has its {seconds:.2f} s", seconds - 0.03 - lost / 1e9 <= seen / 1e9 <= seconds + 0.03,
+        check(f"{who}: {function} has its {seconds:.2f} s", seconds - LATE_S - lost / 1e9 <= seen / 1e9 <= seconds + LATE_S,
               (seen / 1e9, lost / 1e9))
     for pid, its in profiles.items():
         own = {(function, tid) for its_pid, tid, function, _ in said if its_pid == pid}
