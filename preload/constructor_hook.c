@@ -66,9 +66,9 @@ static void say_once(void *context, const char *line)
 
 void dp_say_refusal(void)
 {
-	const char *refusal = dp_runtimes_refusal();
-	if (refusal)
-		say_once(NULL, refusal);
+	char line[DP_REFUSAL_MAX];
+	if (dp_runtimes_refusal(line))
+		say_once(NULL, line);
 }
 
 static const struct dp_settings_listener listener = {say_once, NULL};
@@ -309,6 +309,7 @@ __attribute__((destructor)) static void on_unload(void)
 	enum { PERSON_MS = 15000, INIT_MS = 3000 };
 	if (!dp_load_acquire(&dp_host.is_armed) || dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
 		return;
+	dp_say_refusal();
 	const bool is_tried = !dp_settings_is_configured(&settings) && (!dp_host.run_socket[0] || dp_host.use_thread);
 	/* A name space's init takes the agent with it, and so does every host of a thread: worth a bounded wait. */
 	const uint32_t wait_ms = is_tried ? PERSON_MS : dp_host.pid == 1 || dp_host.use_thread ? INIT_MS : 0;

@@ -23,6 +23,7 @@ enum {
 	DP_RUNTIME_NUMBERS = 32 * 1024,   /* functions of one runtime in one process that have a name */
 	DP_RUNTIMES = 2,                  /* readers that tell names */
 	DP_RUNTIME_LOSSES = 3,
+	DP_REFUSAL_MAX = 256,             /* bytes of a line that says why one is not read */
 };
 
 /* A module as the loader has it. */
@@ -75,14 +76,17 @@ extern const struct dp_runtime dp_python;
 
 /* Hook or housekeeping tick, under the lock of the module list: shows the module to all readers. */
 void dp_runtimes_look(const struct dp_runtime_module *module);
-/* Hook. The line that one of them wants said, once; NULL: none. */
-const char *dp_runtimes_refusal(void);
+/* Hook. The line that one of them wants said, DP_REFUSAL_MAX bytes; each is given out once. False: none. */
+bool dp_runtimes_refusal(char *line);
 void dp_runtimes_pin(void);
 /* Signal. Is there anything to walk? Cheap. */
 bool dp_runtimes_are_there(void);
 void dp_runtimes_walk(struct dp_managed_tick *tick);
 
 /* ---- for readers, signal ---- */
+
+/* The line is said at the next hook that may, at the end at the latest. While one waits, others are dropped. */
+void dp_runtimes_refuse(const char *line);
 
 /* size bytes from address by a system call, which only fails where a plain read would end the process; false: they
  * cannot be read, or calls are not allowed now. */

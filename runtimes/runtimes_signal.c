@@ -11,26 +11,43 @@ static const struct dp_runtime *const runtimes[] = {&dp_python};
 enum { COUNT = sizeof runtimes / sizeof *runtimes };
 
 static _Atomic bool is_there[COUNT];
-static char refusal[256];
-static _Atomic bool has_refusal;
+static struct {
+	_Atomic uint32_t state; /* enum */
+	char line[DP_REFUSAL_MAX];
+} refusal;
+enum { REFUSAL_NONE, REFUSAL_IS_BEING_WRITTEN, REFUSAL_WAITS };
 
 void dp_runtimes_look(const struct dp_runtime_module *module)
 {
+	char line[DP_REFUSAL_MAX];
 	for (unsigned i = 0; i < COUNT; i++) {
-		const int found = runtimes[i]->look(module, refusal, sizeof refusal);
+		const int found = runtimes[i]->look(module, line, sizeof line);
 		if (found > 0)
 			dp_store_release(&is_there[i], true);
 		else if (found < 0)
-			dp_store_release(&has_refusal, true);
+			dp_runtimes_refuse(line);
 	}
 }
 
-const char *dp_runtimes_refusal(void)
+void dp_runtimes_refuse(const char *line)
 {
-	if (!dp_load_acquire(&has_refusal))
-		return NULL;
-	dp_store_relaxed(&has_refusal, false);
-	return refusal;
+	uint32_t none = REFUSAL_NONE;
+	if (!dp_cas(&refusal.state, &none, REFUSAL_IS_BEING_WRITTEN))
+		return;
+	size_t size = 0;
+	for (; line[size] && size + 1 < sizeof refusal.line; size++)
+		refusal.line[size] = line[size];
+	refusal.line[size] = 0;
+	dp_store_release(&refusal.state, REFUSAL_WAITS);
+}
+
+bool dp_runtimes_refusal(char *line)
+{
+	if (dp_load_acquire(&refusal.state) != REFUSAL_WAITS)
+		return false;
+	dp_copy(line, refusal.line, sizeof refusal.line);
+	dp_store_release(&refusal.state, REFUSAL_NONE);
+	return true;
 }
 
 void dp_runtimes_pin(void)

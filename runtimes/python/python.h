@@ -28,6 +28,7 @@ enum dp_python_chain {
 /* Offsets in release builds on 64-bit Linux. 0: not there. */
 struct dp_python_layout {
 	uint8_t minor;
+	bool is_free_threaded;
 	uint8_t chain; /* enum dp_python_chain */
 	/* _PyRuntimeState */
 	uint16_t tss_key, tstate_current, interpreters_head;
@@ -39,26 +40,31 @@ struct dp_python_layout {
 	uint8_t previous, code, place, owner, is_entry;
 	/* PyCodeObject */
 	uint8_t first_line, file, name, lines, instructions;
-	/* PyUnicodeObject */
-	uint8_t ascii, compact;
+	/* Free-threaded: where the thread's own copy of the instructions is: in the frame, in the code object. */
+	uint8_t copy_index, copies;
+	/* PyObject: its size; PyUnicodeObject: where the text is, ASCII or not; where its state's bits begin */
+	uint8_t object, ascii, compact, state_shift;
 };
-extern const struct dp_python_layout dp_python_layouts[];
 /* NULL: not one that we know. Any context. */
-const struct dp_python_layout *dp_python_layout_of(unsigned minor);
+const struct dp_python_layout *dp_python_layout_of(unsigned minor, bool is_free_threaded);
+/* From 3.13 on the interpreter publishes its offsets, at the beginning of _PyRuntime: these are put into layout. False: they
+ * make no sense. Hook or housekeeping tick. */
+bool dp_python_take_offsets(const struct dp_runtime_module *module, uintptr_t runtime, struct dp_python_layout *layout);
 
 /* One interpreter's library in this process. */
 struct dp_python_library {
 	_Atomic bool is_ready;
-	const struct dp_python_layout *layout;
+	struct dp_python_layout layout;
 	uintptr_t runtime;    /* _PyRuntime, */
 	uintptr_t runtime_size; /* as its symbol says */
 	uintptr_t code_type;  /* PyCode_Type */
+	uintptr_t text_type, bytes_type; /* PyUnicode_Type, PyBytes_Type */
 	uintptr_t loop;       /* _PyEval_EvalFrameDefault */
 	uintptr_t loop_size;  /* as its symbol says */
 	uintptr_t start, end; /* the module's code */
 	intptr_t tls_offset;  /* of the thread state, from the thread pointer; 0: by the TSS key */
 	_Atomic uint32_t tss_at; /* where in _PyRuntime the key was found; 0: nowhere yet */
-	_Atomic uint32_t good, torn; /* walks */
+	_Atomic uint32_t good, torn; /* first walks, by what came of them */
 	_Atomic bool is_off;  /* its walks make no sense */
 	char path[256];
 };
@@ -74,11 +80,13 @@ extern struct dp_python_range dp_python_switchers[DP_PYTHON_SWITCHERS];
 int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t refusal_size);
 void dp_python_walk(struct dp_managed_tick *tick);
 void dp_python_pin(void);
+/* Any context: says why this one is not read. */
+void dp_python_refuse(unsigned minor, const char *why);
 
 /* Signal. The id of an activation of code (a PyCodeObject) at place. copy: its first DP_PYTHON_CODE_BYTES as they were read
  * when nothing that it points to is certain to be there; NULL: it is alive, and its name is told if there is room. 0: there
  * is no number for it. */
-enum { DP_PYTHON_CODE_BYTES = 144 };
+enum { DP_PYTHON_CODE_BYTES = 160 };
 uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layout *layout, uintptr_t code, const uint8_t *copy,
         uint64_t place);
 

@@ -69,14 +69,15 @@ struct text {
 
 static bool find_text(const struct dp_python_layout *layout, uintptr_t object, struct text *text)
 {
-	/* PyASCIIObject: length at 16, state at 32: kind in bits 2 to 4, compact 5, ascii 6. */
-	const uint32_t state = *(const uint32_t *)(object + 32);
-	const uint64_t length = word_at(object + 16);
-	const unsigned kind = state >> 2 & 7;
-	if (!(state & 0x20) || (kind != 1 && kind != 2 && kind != 4) || length > UINT32_MAX / 4)
+	/* PyASCIIObject: length, hash, state: kind in the first three of its bits, compact, ascii. */
+	enum { COMPACT = 8, ASCII = 16 };
+	const uint32_t state = *(const uint32_t *)(object + layout->object + 16) >> layout->state_shift;
+	const uint64_t length = word_at(object + layout->object);
+	const unsigned kind = state & 7;
+	if (!(state & COMPACT) || (kind != 1 && kind != 2 && kind != 4) || length > UINT32_MAX / 4)
 		return false;
 	const uint64_t size = length * kind;
-	text->bytes = (const void *)(object + (state & 0x40 ? layout->ascii : layout->compact));
+	text->bytes = (const void *)(object + (state & ASCII ? layout->ascii : layout->compact));
 	text->size = (uint32_t)(size < DP_NAME_TEXT_MAX ? size : DP_NAME_TEXT_MAX);
 	text->width = (uint8_t)kind;
 	return true;
@@ -89,9 +90,9 @@ static void tell(struct dp_managed_tick *tick, const struct dp_python_layout *la
 	if (!find_text(layout, word_at(code + layout->name), &name) ||
 	        !find_text(layout, word_at(code + layout->file), &file))
 		return;
-	/* PyBytesObject: size at 16, bytes at 32. */
+	/* PyBytesObject: size, hash, bytes. */
 	const uintptr_t lines = word_at(code + layout->lines);
-	const uint64_t lines_size = word_at(lines + 16);
+	const uint64_t lines_size = word_at(lines + layout->object);
 	struct dp_name_record record = {
 	        .flags = DP_RECORD_NAME,
 	        .runtime = DP_FRAME_PYTHON,
@@ -114,7 +115,7 @@ static void tell(struct dp_managed_tick *tick, const struct dp_python_layout *la
 	dp_ring_put(tick->ring, 0, &record, sizeof record);
 	dp_ring_put(tick->ring, sizeof record, name.bytes, name.size);
 	dp_ring_put(tick->ring, (uint32_t)sizeof record + name.size, file.bytes, file.size);
-	dp_ring_put(tick->ring, (uint32_t)sizeof record + name.size + file.size, (const void *)(lines + 32), record.lines_size);
+	dp_ring_put(tick->ring, (uint32_t)sizeof record + name.size + file.size, (const void *)(lines + layout->object + 16), record.lines_size);
 	dp_ring_put(tick->ring, at, zeros, record.size_bytes - at);
 	dp_ring_commit(tick->ring, record.size_bytes);
 	tick->name_room -= record.size_bytes;
@@ -135,11 +136,11 @@ uint64_t dp_python_id(struct dp_managed_tick *tick, const struct dp_python_layou
 		tell(tick, layout, code, number);
 	/* A table too large to be told is read here. */
 	const uintptr_t lines = word_at(code + layout->lines);
-	const uint64_t size = word_at(lines + 16);
+	const uint64_t size = word_at(lines + layout->object);
 	if (size > DP_NAME_LINES_MAX && place) {
 		enum { READ_MOST = 256 * 1024 };
 		const uint32_t first_line = *(const uint32_t *)(code + layout->first_line);
-		const uint32_t line = dp_python_line(layout->minor, (const uint8_t *)(lines + 32),
+		const uint32_t line = dp_python_line(layout->minor, (const uint8_t *)(lines + layout->object + 16),
 		        size < READ_MOST ? (uint32_t)size : READ_MOST, first_line, (int64_t)place - 1);
 		place = (line & (DP_PYTHON_PLACE_MASK)) | DP_PYTHON_PLACE_LINE;
 	}

@@ -123,13 +123,20 @@ static unsigned minor_of(const struct symbols *symbols)
 }
 
 /* From 3.13 on _PyRuntime begins with _Py_DebugOffsets: a cookie, the version, whether the build is free-threaded. */
-static bool is_free_threaded(const struct dp_runtime_module *module, uintptr_t runtime)
+static bool read_head(const struct dp_runtime_module *module, uintptr_t runtime, unsigned minor, bool *is_free_threaded)
 {
+	static const char cookie[] = "xdebugpy";
 	struct {
 		char cookie[8];
 		uint64_t version, free_threaded;
 	} head;
-	return !module->read(runtime, &head, sizeof head) || head.cookie[0] != 'x' || head.free_threaded;
+	if (!module->read(runtime, &head, sizeof head))
+		return false;
+	for (unsigned i = 0; i < sizeof head.cookie; i++)
+		if (head.cookie[i] != cookie[i])
+			return false;
+	*is_free_threaded = head.free_threaded;
+	return head.version >> 16 == (0x300 | minor);
 }
 
 /* 3.15 keeps the thread state in a TLS variable; where, PyGILState_GetThisThreadState says in its first instructions
@@ -171,6 +178,13 @@ static void refuse(char *refusal, size_t size, unsigned minor, const char *why)
 	for (const char *c = tail; *c && at + 1 < size; c++)
 		refusal[at++] = *c;
 	refusal[at] = 0;
+}
+
+void dp_python_refuse(unsigned minor, const char *why)
+{
+	char line[DP_REFUSAL_MAX];
+	refuse(line, sizeof line, minor, why);
+	dp_runtimes_refuse(line);
 }
 
 /* ---- greenlet ---- */
@@ -231,7 +245,10 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 			library = &dp_python_libraries[i];
 	}
 	const unsigned minor = minor_of(&symbols);
-	const struct dp_python_layout *layout = dp_python_layout_of(minor);
+	bool is_free_threaded = false, has_head = true;
+	if (minor >= 13)
+		has_head = read_head(module, runtime, minor, &is_free_threaded);
+	const struct dp_python_layout *layout = dp_python_layout_of(minor, is_free_threaded);
 	if (!library || !layout) {
 		refuse(refusal, refusal_size, minor, " is not one that this version reads (3.8 to 3.15)");
 		return -ENOTSUP;
@@ -240,8 +257,9 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 		refuse(refusal, refusal_size, minor, " is a debug build");
 		return -ENOTSUP;
 	}
-	if (minor >= 13 && is_free_threaded(module, runtime)) {
-		refuse(refusal, refusal_size, minor, " is a free-threaded build, which this version does not read");
+	library->layout = *layout;
+	if (minor >= 13 && (!has_head || !dp_python_take_offsets(module, runtime, &library->layout))) {
+		refuse(refusal, refusal_size, minor, " publishes offsets (_Py_DebugOffsets) that make no sense");
 		return -ENOTSUP;
 	}
 	library->tls_offset = layout->tss_key ? 0 : find_tls_offset(&symbols);
@@ -249,14 +267,15 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 		refuse(refusal, refusal_size, minor, " keeps its thread state where this version does not find it");
 		return -ENOTSUP;
 	}
-	library->layout = layout;
 	library->runtime = runtime;
 	library->runtime_size = runtime_size;
 	library->code_type = find(&symbols, "PyCode_Type", NULL);
+	library->text_type = find(&symbols, "PyUnicode_Type", NULL);
+	library->bytes_type = find(&symbols, "PyBytes_Type", NULL);
 	library->loop = find(&symbols, "_PyEval_EvalFrameDefault", &library->loop_size);
 	library->start = module->start;
 	library->end = module->end;
-	if (!library->code_type || !library->loop) {
+	if (!library->code_type || !library->text_type || !library->bytes_type || !library->loop) {
 		refuse(refusal, refusal_size, minor, " hides its symbols");
 		return -ENOTSUP;
 	}

@@ -21,7 +21,9 @@ enum {
 	HALF = DP_MANAGED_MAX / 2,
 	SEARCH_BYTES = 8192,   /* of _PyRuntime, for the TSS key */
 	SEARCH_EVERY = 16,     /* ticks */
-	TORN_MOST = 64,        /* walks without one good: this is not what we take it for */
+	TRIALS = 4,            /* first walks, read through the kernel alone, that have to be whole before anything is trusted */
+	TRIAL_FRAMES = 32,     /* so many make a trial good, wherever it ends */
+	TORN_MOST = 64,        /* walks without so many good ones: this is not what we take it for */
 	WINDOW_BYTES = DP_PYTHON_CODE_BYTES, /* read at once in doubt */
 	FRAME_BYTES = 80,
 	FRAME_OBJECT_BYTES = 112,
@@ -41,6 +43,7 @@ struct walk {
 	uint32_t reads;  /* that may still be made: a chain that was torn may lead in a circle */
 	uint32_t lowest; /* place that the next marker may have: they go up the stack */
 	bool is_doubtful;
+	bool is_trial;   /* what names are made of is looked at too */
 	uintptr_t window_at; /* in doubt: what window holds */
 	size_t window_size;
 	uint8_t window[WINDOW_BYTES];
@@ -50,7 +53,8 @@ struct walk {
 
 static bool may_read(struct walk *walk, uintptr_t address)
 {
-	if (address < 4096 || !walk->reads--) {
+	const uintptr_t lowest = 4096, highest = (uintptr_t)1 << 47; /* of what a program may have mapped */
+	if (address - lowest >= highest - 2 * lowest || !walk->reads--) {
 		walk->reads = 0;
 		return false;
 	}
@@ -111,14 +115,14 @@ static bool is_state_key(const struct dp_managed_tick *tick, const struct dp_pyt
 {
 	pthread_key_t key;
 	return at + 8 <= library->runtime_size && has_key(library->runtime + at, &key) &&
-	       is_own_state(tick, library->layout, (uintptr_t)pthread_getspecific(key));
+	       is_own_state(tick, &library->layout, (uintptr_t)pthread_getspecific(key));
 }
 
 /* Patch releases may move it: now and then all that looks like a key is tried. 0: none. */
 static uint32_t find_key(const struct dp_managed_tick *tick, const struct dp_python_library *library)
 {
-	if (is_state_key(tick, library, library->layout->tss_key))
-		return library->layout->tss_key;
+	if (is_state_key(tick, library, library->layout.tss_key))
+		return library->layout.tss_key;
 	if (tick->tick % SEARCH_EVERY)
 		return 0;
 	for (uint32_t at = 4; at < SEARCH_BYTES && at < library->runtime_size; at += 4)
@@ -150,8 +154,8 @@ static uintptr_t find_state(const struct dp_managed_tick *tick, struct dp_python
 		state = (uintptr_t)pthread_getspecific(key);
 	}
 	if (!dp_load_relaxed(&library->good)) /* perhaps it is none */
-		return is_own_state(tick, library->layout, state) ? state : 0;
-	return state && *(const uintptr_t *)(state + library->layout->thread_id) == (uintptr_t)pthread_self() ? state : 0;
+		return is_own_state(tick, &library->layout, state) ? state : 0;
+	return state && *(const uintptr_t *)(state + library->layout.thread_id) == (uintptr_t)pthread_self() ? state : 0;
 }
 
 /* Up to 3.11 the key keeps the main interpreter's state while a subinterpreter runs: then the holder of the GIL is this
@@ -171,6 +175,8 @@ static void find_holder(struct walk *walk)
 {
 	const struct dp_python_layout *layout = walk->layout;
 	bool is_held;
+	if (layout->is_free_threaded)
+		return; /* there is none */
 	if (layout->tstate_current) {
 		const uintptr_t holder = *(const uintptr_t *)(walk->library->runtime + layout->tstate_current);
 		walk->state = follow_subinterpreter(walk, holder);
@@ -237,18 +243,47 @@ static bool is_in_loop(struct walk *walk, uintptr_t marker)
 	return pc >= walk->library->start && pc <= walk->library->end;
 }
 
-static bool add_code(struct walk *walk, uintptr_t code, uintptr_t place)
+/* Where the instructions begin that the frame's place points into. */
+static bool find_instructions(struct walk *walk, uintptr_t frame, uintptr_t code, uintptr_t *start)
+{
+	/* struct _PyCodeArray: size, entries. */
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t copies, count;
+	uint32_t index;
+	*start = code + layout->instructions;
+	if (!layout->copies)
+		return true;
+	return read_bytes(walk, frame + layout->copy_index, &index, sizeof index) && read_word(walk, code + layout->copies, &copies) &&
+	       read_word(walk, copies, &count) && index < count && read_word(walk, copies + 8 + (uintptr_t)index * 8, start);
+}
+
+/* Are its names str and its line table bytes? */
+static bool is_code(struct walk *walk, uintptr_t code)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	const uint8_t members[] = {layout->name, layout->file, layout->lines};
+	for (unsigned i = 0; i < sizeof members; i++) {
+		uintptr_t object, type;
+		if (!read_word(walk, code + members[i], &object) || !read_word(walk, object + layout->object - 8, &type) ||
+		        type != (members[i] == layout->lines ? walk->library->bytes_type : walk->library->text_type))
+			return false;
+	}
+	return true;
+}
+
+static bool add_code(struct walk *walk, uintptr_t code, uintptr_t start, uintptr_t place)
 {
 	const struct dp_python_layout *layout = walk->layout;
 	uintptr_t type, unit;
-	if (!look_ahead(walk, code, WINDOW_BYTES) || !read_word(walk, code + 8, &type) || type != walk->library->code_type)
+	if (!look_ahead(walk, code, WINDOW_BYTES) || !read_word(walk, code + layout->object - 8, &type) || type != walk->library->code_type ||
+	        (walk->is_trial && walk->count < TRIAL_FRAMES && !is_code(walk, code)))
 		return false;
 	if (layout->minor <= 9)
 		unit = (uintptr_t)((intptr_t)(int32_t)place / 2 + ((int32_t)place >= 0));
 	else if (layout->minor == 10)
 		unit = (uintptr_t)((intptr_t)(int32_t)place + 1);
 	else
-		unit = place + 2 >= code + layout->instructions ? (place + 2 - code - layout->instructions) / 2 : 0;
+		unit = place + 2 >= start ? (place + 2 - start) / 2 : 0;
 	if (unit >= DP_PYTHON_PLACE_LINE)
 		unit = 0;
 	/* A dead object may still look like one, with names that are gone: in doubt they are not followed. */
@@ -266,18 +301,19 @@ static bool open_frame(struct walk *walk, uintptr_t frame)
 static bool take_frame(struct walk *walk, uintptr_t frame, uintptr_t *previous)
 {
 	const struct dp_python_layout *layout = walk->layout;
-	uintptr_t code, place;
+	uintptr_t code, place, start = 0;
 	if (!read_word(walk, frame + layout->code, &code) || !read_word(walk, frame + layout->previous, previous))
 		return false;
+	code &= ~(uintptr_t)7; /* from 3.14 on with a tag */
 	if (layout->minor <= 10) {
 		int32_t index;
 		if (!read_bytes(walk, frame + layout->place, &index, sizeof index))
 			return false;
 		place = (uintptr_t)(intptr_t)index;
-	} else if (!read_word(walk, frame + layout->place, &place)) {
+	} else if (!read_word(walk, frame + layout->place, &place) || !find_instructions(walk, frame, code, &start)) {
 		return false;
 	}
-	return add_code(walk, code & ~(uintptr_t)7, place); /* from 3.14 on with a tag */
+	return add_code(walk, code, start, place);
 }
 
 /* ---- the chains ---- */
@@ -452,7 +488,7 @@ static bool is_doubtful(const struct dp_managed_tick *tick, const struct dp_pyth
 	if (!tick->native_count)
 		return true;
 	const uintptr_t pc = tick->native[0].id;
-	if (pc >= library->loop && pc < library->loop + ENTRY_BYTES && library->layout->chain != DP_PYTHON_OBJECTS)
+	if (pc >= library->loop && pc < library->loop + ENTRY_BYTES && library->layout.chain != DP_PYTHON_OBJECTS)
 		return true;
 	for (unsigned s = 0; s < DP_PYTHON_SWITCHERS; s++) {
 		const uintptr_t start = dp_load_acquire(&dp_python_switchers[s].start);
@@ -531,23 +567,46 @@ static void tell_loop(struct walk *walk)
 	        .flags = DP_FRAME_LOOP};
 }
 
+static bool walk_once(struct walk *walk, bool is_doubtful)
+{
+	walk->is_doubtful = is_doubtful;
+	walk->count = walk->run = walk->native = walk->lowest = 0;
+	walk->reads = is_doubtful ? DOUBTFUL_READS_MOST : READS_MOST;
+	walk->window_size = 0;
+	return walk_chain(walk);
+}
+
+/* The self-test: what a build with other layouts would lead to is met by reads that cannot harm, and is no chain of code. */
+static bool try_walk(struct walk *walk, bool is_doubtful)
+{
+	struct dp_python_library *library = walk->library;
+	walk->is_trial = true;
+	const bool is_whole = walk_once(walk, true);
+	walk->is_trial = false;
+	if (is_whole || walk->count >= TRIAL_FRAMES) {
+		if (walk->count)
+			dp_add_relaxed(&library->good, 1);
+		return is_doubtful ? is_whole : walk_once(walk, false);
+	}
+	if (dp_add_relaxed(&library->torn, 1) + 1 == TORN_MOST) {
+		dp_store_relaxed(&library->is_off, true);
+		dp_python_refuse(library->layout.minor, " does not keep its frames as this version reads them");
+	}
+	return false;
+}
+
 static void walk_library(struct dp_managed_tick *tick, struct dp_python_library *library)
 {
-	struct walk walk = {.tick = tick, .library = library, .layout = library->layout, .first = tick->frame_count};
+	struct walk walk = {.tick = tick, .library = library, .layout = &library->layout, .first = tick->frame_count};
 	walk.state = find_state(tick, library);
 	if (!walk.state || DP_MANAGED_MAX - walk.first < 16)
 		return;
 	find_holder(&walk);
-	walk.is_doubtful = is_doubtful(tick, library);
-	walk.reads = walk.is_doubtful ? DOUBTFUL_READS_MOST : READS_MOST;
-	const bool is_whole = walk_chain(&walk);
-	if (is_whole) {
-		dp_store_relaxed(&library->good, 1);
-	} else {
+	const bool is_in_doubt = is_doubtful(tick, library);
+	const bool is_whole = dp_load_relaxed(&library->good) < TRIALS && tick->may_call ? try_walk(&walk, is_in_doubt)
+	                                                                                 : walk_once(&walk, is_in_doubt);
+	if (!is_whole)
 		tick->losses[DP_MANAGED_TORN]++;
-		if (!dp_load_relaxed(&library->good) && dp_add_relaxed(&library->torn, 1) >= TORN_MOST)
-			dp_store_relaxed(&library->is_off, true);
-	}
 	close_gap(&walk, is_whole);
 	tell_loop(&walk);
 }

@@ -5,9 +5,6 @@
 # usage: debian_pythons.sh FOLDER SUITE:VERSION...     (sid:3.14 trixie:3.13); prints the path of each that is there
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 2; }
-mkdir -p "$1"
-folder=$(cd "$1" && pwd)
-shift
 mirror=$(apt-get indextargets --format '$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | sed -n 's/^Debian|//p' | head -n 1)
 mirror=${mirror:-http://deb.debian.org/debian}
 
@@ -28,12 +25,19 @@ fetch() { # SUITE VERSION ROOT
 	rm -rf "$state"
 }
 
+if [ "$1" = --fetch ]; then # a process of its own: the shell heeds no errors in a list of alternatives
+	fetch "${@:2}"
+	exit
+fi
+mkdir -p "$1"
+folder=$(cd "$1" && pwd)
+shift
 for wanted in "$@"; do
 	suite=${wanted%%:*} version=${wanted##*:}
 	root=$folder/$suite-$version
 	program=$root/usr/bin/python$version
 	if [ ! -e "$root/.complete" ]; then
-		fetch "$suite" "$version" "$root" >"$folder/$suite-$version.log" 2>&1 || { tail -n 5 "$folder/$suite-$version.log" >&2; continue; }
+		"$0" --fetch "$suite" "$version" "$root" >"$folder/$suite-$version.log" 2>&1 || { tail -n 5 "$folder/$suite-$version.log" >&2; continue; }
 		libraries=$(dirname "$(find "$root" -name libc.so.6 -print -quit)")
 		loader=$(find "$libraries" -name 'ld-*.so.[12]' -print -quit)
 		patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$libraries:$root/usr/lib/$(basename "$libraries")" "$program"

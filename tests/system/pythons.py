@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interpreters of this machine: those in PATH, pyenv's, those that tests/support/debian_pythons.sh fetched, and what
-DEEPPROF_PYTHONS names (separated by colons)."""
+"""The interpreters of this machine: those in PATH, pyenv's, those that tests/support/debian_pythons.sh fetched or
+source_pythons.sh built in the tests' cache, and what DEEPPROF_PYTHONS names (separated by colons)."""
 import glob
 import os
 import shutil
@@ -18,6 +18,12 @@ def _minor(python):
         return 0
 
 
+def is_free_threaded(python):
+    out = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED'))"],
+                         stdout=subprocess.PIPE, timeout=30).stdout
+    return out.strip() == b"1"
+
+
 def all_of_them():
     """[(minor, path)], each program once."""
     paths = [p for p in os.environ.get("DEEPPROF_PYTHONS", "").split(":") if p]
@@ -28,6 +34,7 @@ def all_of_them():
     cache = os.environ.get("DEEPPROF_CACHE") or os.path.expanduser("~/.cache/deepprof")
     paths += sorted(path for path in glob.glob(os.path.join(cache, "pythons", "*", "usr", "bin", "python3.*"))
                     if path.rsplit(".", 1)[1].isdigit())
+    paths += sorted(glob.glob(os.path.join(cache, "pythons", "*", "python")))
     found, seen = [], set()
     for path in paths:
         real = os.path.realpath(path)
