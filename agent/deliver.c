@@ -177,6 +177,7 @@ static void forget_process(struct dp_profile *profile)
 			profile->comments.at[kept++] = profile->comments.at[i];
 	profile->comments.count = kept;
 	profile->identity.count = 0;
+	profile->resource.count = 0;
 }
 
 static void merge(struct dp_profile **into, struct dp_profile *profile)

@@ -369,8 +369,10 @@ static void describe(struct dp_process *process, struct dp_profile *profile)
 	}
 	snprintf(text, sizeof text, "pid=%d", process->pid);
 	dp_profile_add_comment(profile, text);
+	dp_profile_add_resource(profile, "process.pid", text + strlen("pid="));
 	snprintf(text, sizeof text, "program=%s", process->name);
 	dp_profile_add_comment(profile, text);
+	dp_profile_add_resource(profile, "process.executable.name", process->name);
 	snprintf(text, sizeof text, "runtime=native");
 	for (unsigned i = 0; i < DP_NAME_RUNTIMES; i++)
 		if (work->has_runtime[i]) {

@@ -529,19 +529,19 @@ static void merge_identity(struct dp_profile *into, const struct dp_pair *pair)
 	dp_profile_add_identity(into, pair->key, before ? both : pair->value);
 }
 
-static int add_identity(struct dp_profile *profile, const char *key, const char *value)
+static int set_pair(struct dp_profile *profile, struct dp_pairs *pairs, const char *key, const char *value)
 {
 	struct dp_pair pair = {key, value};
 	if (!own(profile, &pair.key) || !own(profile, &pair.value))
 		return -ENOMEM;
-	for (uint32_t i = 0; i < profile->identity.count; i++)
-		if (profile->identity.at[i].key == pair.key) {
-			profile->identity.at[i].value = pair.value;
+	for (uint32_t i = 0; i < pairs->count; i++)
+		if (pairs->at[i].key == pair.key) {
+			pairs->at[i].value = pair.value;
 			return 0;
 		}
-	if (!GROW(profile, profile->identity))
+	if (!GROW(profile, *pairs))
 		return -ENOMEM;
-	profile->identity.at[profile->identity.count++] = pair;
+	pairs->at[pairs->count++] = pair;
 	return 0;
 }
 
@@ -564,7 +564,15 @@ int dp_profile_add_comment(struct dp_profile *profile, const char *text)
 int dp_profile_add_identity(struct dp_profile *profile, const char *key, const char *value)
 {
 	const size_t cap_bytes = lift_cap(profile);
-	const int error = add_identity(profile, key, value);
+	const int error = set_pair(profile, &profile->identity, key, value);
+	profile->arena.cap_bytes = cap_bytes;
+	return error;
+}
+
+int dp_profile_add_resource(struct dp_profile *profile, const char *key, const char *value)
+{
+	const size_t cap_bytes = lift_cap(profile);
+	const int error = *value ? set_pair(profile, &profile->resource, key, value) : 0;
 	profile->arena.cap_bytes = cap_bytes;
 	return error;
 }
@@ -677,6 +685,8 @@ int dp_profile_merge(struct dp_profile *into, const struct dp_profile *from)
 		dp_profile_add_comment(into, from->comments.at[i]);
 	for (uint32_t i = 0; i < from->identity.count; i++)
 		merge_identity(into, &from->identity.at[i]);
+	for (uint32_t i = 0; i < from->resource.count; i++)
+		dp_profile_add_resource(into, from->resource.at[i].key, from->resource.at[i].value);
 	for (int i = 0; i < DP_DROP_COUNT; i++) {
 		into->losses[i].count += from->losses[i].count;
 		into->losses[i].weight_ns += from->losses[i].weight_ns;

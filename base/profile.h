@@ -67,12 +67,18 @@ struct dp_profile_sample {
 	int64_t values[DP_PROFILE_VALUES];
 };
 
+
 struct dp_pair {
 	const char *key, *value;
 };
 
 /* A growing table in the arena. */
 #define DP_TABLE(type) struct { type *at; uint32_t count, capacity; }
+
+struct dp_pairs { /* each key once */
+	struct dp_pair *at;
+	uint32_t count, capacity;
+};
 
 struct dp_profile {
 	struct dp_arena arena;
@@ -87,7 +93,8 @@ struct dp_profile {
 	DP_TABLE(struct dp_location) locations;
 	DP_TABLE(struct dp_profile_sample) samples;
 	DP_TABLE(const char *) comments;
-	DP_TABLE(struct dp_pair) identity; /* series labels: service_name, pid, process.runtime.name ... */
+	struct dp_pairs identity; /* series labels: service_name, process.runtime.name, the user's own ... */
+	struct dp_pairs resource; /* what else the process is, by OpenTelemetry's names: process.pid, host.name ... */
 	struct dp_loss losses[DP_DROP_COUNT];
 	struct dp_profile_index *index; /* hash tables, private to profile.c */
 };
@@ -111,6 +118,7 @@ int dp_profile_sample(struct dp_profile *profile, const struct dp_profile_sample
 int dp_profile_add_type(struct dp_profile *profile, const char *type, const char *unit);
 int dp_profile_add_comment(struct dp_profile *profile, const char *text);
 int dp_profile_add_identity(struct dp_profile *profile, const char *key, const char *value);
+int dp_profile_add_resource(struct dp_profile *profile, const char *key, const char *value); /* "": not added */
 
 /* Adds all of from to into (same types in the same order, else -EINVAL); time and duration become their
  * union, the period the longest that divides both. */

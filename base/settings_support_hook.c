@@ -61,7 +61,7 @@ static void keep_profiles(struct dp_settings *settings, const struct dp_settings
 
 static bool is_supported(const char *url)
 {
-	return strncmp(url, "otlp+", 5) != 0 && strncmp(url, "datadog+", 8) != 0;
+	return strncmp(url, "datadog+", 8) != 0;
 }
 
 /* Up to "://" or, behind it, the host's name: no USER:PASSWORD@, no path that may hold a token. */
@@ -90,8 +90,8 @@ static void keep_servers(struct dp_settings *settings, const struct dp_settings_
 			to += size;
 		} else {
 			say(listener, "server", url, shown_size(url, size),
-				"this version pushes to Pyroscope (http://HOST:4040) and Parca "
-				"(parca+http://HOST:7070) alone");
+				"this version pushes to Pyroscope (http://HOST:4040), Parca "
+				"(parca+http://HOST:7070) and OpenTelemetry (otlp+http://HOST:4318) alone");
 			has_dropped = true;
 		}
 		url = next;
@@ -103,24 +103,9 @@ static void keep_servers(struct dp_settings *settings, const struct dp_settings_
 		settings->refused |= 1u << key;
 }
 
-/* ---- output ---- */
-
-static void keep_output(struct dp_settings *settings, const struct dp_settings_listener *listener)
-{
-	const size_t size = strlen(settings->output);
-	if (size < 5 || strcmp(settings->output + size - 5, ".otlp") != 0)
-		return;
-	say(listener, "output", settings->output, size,
-		"this version writes .pb.gz, .collapsed, .html and .speedscope.json alone");
-	settings->output[0] = 0;
-	if (!*settings->server)
-		settings->refused |= 1u << key_number("output");
-}
-
 void dp_settings_keep_supported(struct dp_settings *settings, const struct dp_settings_listener *listener)
 {
 	say_keys(settings, listener);
 	keep_profiles(settings, listener);
 	keep_servers(settings, listener);
-	keep_output(settings, listener);
 }

@@ -170,11 +170,14 @@ static void on_answer(void *context, const struct dp_http_answer *got)
 
 static void ask(struct dp_http *http, struct question *question)
 {
+	struct dp_buffer empty = {0}; /* as this kind of server wants it */
+	if (question->address->kind->content_encoding && dp_gzip("", 0, &empty) != 0)
+		return;
 	const struct dp_http_post post = {
 		.url = question->address->url,
 		.headers = (const char *const *)question->address->headers,
-		.body = "",
-		.size = 0,
+		.body = empty.bytes ? (const char *)empty.bytes : "",
+		.size = empty.size,
 		.done = on_answer,
 		.context = question,
 	};
@@ -185,6 +188,7 @@ static void ask(struct dp_http *http, struct question *question)
 		question->answer = (struct answer){.is_there = true, .outcome = DP_HTTP_UNREACHABLE};
 		snprintf(question->answer.text, sizeof question->answer.text, "%s",
 			message ? message : "no memory");
+		dp_buffer_fini(&empty);
 		return;
 	}
 	while (!question->answer.is_there && dp_http_now_ms() < end) {
@@ -194,6 +198,7 @@ static void ask(struct dp_http *http, struct question *question)
 	}
 	if (!question->answer.is_there)
 		dp_http_cancel(request);
+	dp_buffer_fini(&empty);
 }
 
 /* bad: how a server that takes nothing stands. */

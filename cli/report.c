@@ -87,9 +87,10 @@ static int load(const char *path, struct dp_profile **into)
 static int write_out(const char *path, const struct dp_profile *profile, const struct dp_profile *base)
 {
 	int error;
-	if (dp_format_of(path) < 0 || dp_format_of(path) == DP_FORMAT_OTLP) {
+	if (dp_format_of(path) < 0) {
 		fprintf(stderr,
-			"deepprof: %s: the name must end in .html, .pb.gz, .collapsed or .speedscope.json\n",
+			"deepprof: %s: the name must end in .html, .pb.gz, .collapsed, .speedscope.json or "
+			".otlp\n",
 			path);
 		return 2;
 	}

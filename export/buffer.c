@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Growing bytes, and gzip around them. */
+ * Growing bytes, what is put into them, and gzip around them. */
 #include "export/export.h"
 
 #include <errno.h>
+#include <protobuf-c/protobuf-c.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,15 @@ int dp_buffer_format(struct dp_buffer *buffer, const char *format, ...)
 	va_end(arguments);
 	buffer->size += (size_t)size;
 	return 0;
+}
+
+int dp_buffer_pack(struct dp_buffer *buffer, const ProtobufCMessage *message)
+{
+	const size_t size = protobuf_c_message_get_packed_size(message);
+	const int error = reserve(buffer, size);
+	if (!error)
+		buffer->size += protobuf_c_message_pack(message, buffer->bytes + buffer->size);
+	return error;
 }
 
 void dp_buffer_fini(struct dp_buffer *buffer)

@@ -15,10 +15,13 @@ struct dp_buffer {
 };
 int dp_buffer_append(struct dp_buffer *buffer, const void *bytes, size_t size); /* 0 or -ENOMEM */
 int dp_buffer_format(struct dp_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct ProtobufCMessage;
+int dp_buffer_pack(struct dp_buffer *buffer, const struct ProtobufCMessage *message); /* its protobuf form */
 void dp_buffer_fini(struct dp_buffer *buffer);
 
 /* Encoders append to out. 0, or -errno with out's contents undefined. */
 int dp_pprof_encode(const struct dp_profile *profile, struct dp_buffer *out); /* not compressed */
+int dp_otlp_encode(const struct dp_profile *profile, struct dp_buffer *out);  /* a request or file, not compressed */
 int dp_gzip(const void *bytes, size_t size, struct dp_buffer *out);
 int dp_gunzip(const void *bytes, size_t size, size_t most, struct dp_buffer *out); /* most: refuse beyond */
 int dp_collapsed_encode(const struct dp_profile *profile, struct dp_buffer *out);

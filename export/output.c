@@ -94,6 +94,9 @@ static int encode(const char *path, const struct dp_profile *profile, struct dp_
 	case DP_FORMAT_SPEEDSCOPE:
 		error = dp_speedscope_encode(profile, slash ? slash + 1 : path, out);
 		break;
+	case DP_FORMAT_OTLP:
+		error = dp_otlp_encode(profile, out);
+		break;
 	default:
 		error = -EINVAL;
 	}

@@ -273,15 +273,8 @@ int dp_pprof_encode(const struct dp_profile *profile, struct dp_buffer *out)
 	put_comments(&encoder, profile);
 	encoder.out.n_string_table = encoder.string_count;
 	encoder.out.string_table = encoder.strings;
-	if (!encoder.has_failed) {
-		const size_t size = perftools__profiles__profile__get_packed_size(&encoder.out);
-		uint8_t *bytes = malloc(size);
-		if (bytes) {
-			perftools__profiles__profile__pack(&encoder.out, bytes);
-			error = dp_buffer_append(out, bytes, size);
-			free(bytes);
-		}
-	}
+	if (!encoder.has_failed)
+		error = dp_buffer_pack(out, &encoder.out.base);
 	free(encoder.strings);
 	free(encoder.slots);
 	dp_arena_fini(&encoder.arena);

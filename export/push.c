@@ -29,6 +29,7 @@ enum {
 	FAILURES_TO_OPEN = 5, /* in a row */
 	FAULTS_MOST = 4,      /* tries of an upload that may never pass, or may have arrived */
 	LIMITED_MOST = 10,
+	TIMES_KEPT = 1024,
 };
 
 struct upload {
@@ -62,6 +63,8 @@ struct dp_push {
 	struct server servers[SERVERS_MOST];
 	unsigned server_count;
 	bool is_flushing;
+	int64_t times_ms[TIMES_KEPT]; /* of the last parts */
+	unsigned time_count;
 	struct dp_push_stats stats;
 };
 
@@ -167,6 +170,25 @@ static int take_part(void *context, const struct dp_part *part)
 	return error;
 }
 
+static bool is_taken(const struct dp_push *push, int64_t ms)
+{
+	for (unsigned i = 0; i < TIMES_KEPT; i++)
+		if (push->times_ms[i] == ms)
+			return true;
+	return false;
+}
+
+/* Two parts of one series in one millisecond are one to Parca and to Pyroscope 1.x, the second is lost: workers of one
+ * service, forked together, would lose each other's. */
+static int64_t part_time(void *context, int64_t ns)
+{
+	struct dp_push *push = ((struct profile_age *)context)->push;
+	while (is_taken(push, ns / 1000000))
+		ns += 1000000;
+	push->times_ms[push->time_count++ % TIMES_KEPT] = ns / 1000000;
+	return ns;
+}
+
 static bool has_kind(const struct dp_push *push, const struct dp_server_kind *kind)
 {
 	for (unsigned i = 0; i < push->server_count; i++)
@@ -177,7 +199,6 @@ static bool has_kind(const struct dp_push *push, const struct dp_server_kind *ki
 
 int dp_push_profile(struct dp_push *push, const struct dp_profile *profile)
 {
-	static const struct dp_server_kind *const kinds[] = {&dp_pyroscope, &dp_parca};
 	struct timespec real;
 	clock_gettime(CLOCK_REALTIME, &real);
 	const int64_t age_ms =
@@ -186,10 +207,10 @@ int dp_push_profile(struct dp_push *push, const struct dp_profile *profile)
 	struct profile_age age = {
 		.push = push, .give_up_ms = dp_http_now_ms() + (uint64_t)(left_ms > 0 ? left_ms : 0)};
 	int error = 0;
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !error; i++) {
-		age.kind = kinds[i];
-		if (has_kind(push, kinds[i]))
-			error = dp_parts_make(profile, kinds[i]->has_series_for_labels, take_part, &age);
+	for (size_t i = 0; dp_server_kinds[i] && !error; i++) {
+		age.kind = dp_server_kinds[i];
+		if (has_kind(push, age.kind))
+			error = dp_parts_make(profile, age.kind, part_time, take_part, &age);
 	}
 	dp_push_run(push);
 	return error ? error : age.error;
@@ -239,6 +260,16 @@ static const char *hint(const struct dp_http_answer *answer)
 	}
 }
 
+/* ": too many samples", where a good answer says so. */
+static bool objects(const struct server *server, const struct dp_http_answer *answer, char *text, size_t size)
+{
+	char words[200];
+	if (!server->address.kind->objection || !server->address.kind->objection(answer, words, sizeof words))
+		return false;
+	quote(server->push, words, text, size);
+	return true;
+}
+
 /* One line a cause: a server that stays dead is not news. */
 static void say(struct server *server, const struct dp_http_answer *answer, enum dp_verdict verdict)
 {
@@ -262,7 +293,9 @@ static void say(struct server *server, const struct dp_http_answer *answer, enum
 		break;
 	case DP_HTTP_ANSWERED:
 		quote(server->push, answer->body, words, sizeof words);
-		if (answer->status / 100 == 3)
+		if (answer->status == 200 && objects(server, answer, words, sizeof words))
+			dp_warn("%s takes the request but not the profile%s; it is given up", shown, words);
+		else if (answer->status / 100 == 3)
 			dp_warn("%s redirects to %s, which is never followed; set server to what is right",
 				shown, answer->location);
 		else if (answer->status == 200)

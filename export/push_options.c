@@ -239,12 +239,13 @@ static const char *check_authority(const char *rest)
 	return NULL;
 }
 
+const struct dp_server_kind *const dp_server_kinds[] = {&dp_pyroscope, &dp_parca, &dp_otlp, NULL};
+
 static const struct dp_server_kind *kind_of(const char *url, const char **rest)
 {
-	static const struct dp_server_kind *const kinds[] = {&dp_parca, &dp_pyroscope};
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		const char *after = url + strlen(kinds[i]->prefix);
-		if (strncasecmp(url, kinds[i]->prefix, strlen(kinds[i]->prefix)) != 0)
+	for (const struct dp_server_kind *const *kind = dp_server_kinds; *kind; kind++) {
+		const char *after = url + strlen((*kind)->prefix);
+		if (strncasecmp(url, (*kind)->prefix, strlen((*kind)->prefix)) != 0)
 			continue;
 		const size_t scheme = !strncasecmp(after, "http://", 7)    ? 7
 				      : !strncasecmp(after, "https://", 8) ? 8
@@ -252,7 +253,7 @@ static const struct dp_server_kind *kind_of(const char *url, const char **rest)
 		if (!scheme)
 			continue;
 		*rest = after + scheme;
-		return kinds[i];
+		return *kind;
 	}
 	return NULL;
 }
@@ -261,9 +262,18 @@ static const char *explain(const char *shown, const char *why)
 {
 	snprintf(message, sizeof message,
 		"server %.200s: %s; right is http(s)://HOST:PORT for Pyroscope, parca+http(s)://HOST:PORT "
-		"for Parca",
+		"for Parca, otlp+http(s)://HOST:PORT for OpenTelemetry",
 		shown, why);
 	return message;
+}
+
+/* OpenTelemetry's own variable names the whole path, and some servers have one of their own; all end alike.
+ */
+static bool is_whole_path(const struct dp_server_kind *kind, const char *url, size_t size)
+{
+	const char *last = strrchr(kind->path, '/');
+	const size_t length = strlen(last);
+	return kind == &dp_otlp && size > length && !strncmp(url + size - length, last, length);
 }
 
 static int add_header(struct dp_server_address *address, char *header)
@@ -286,6 +296,10 @@ static int add_headers(struct dp_server_address *address, const struct dp_push_o
 	int error = asprintf(&header, "Content-Type: %s", address->kind->content_type) < 0 ? -ENOMEM : 0;
 	if (!error)
 		error = add_header(address, header);
+	if (!error && address->kind->content_encoding)
+		error = asprintf(&header, "Content-Encoding: %s", address->kind->content_encoding) < 0
+				? -ENOMEM
+				: add_header(address, header);
 	if (!error) /* a server that does not know it would cost a second of waiting */
 		error = add_header(address, strdup("Expect:"));
 	if (!error && *options->tenant)
@@ -309,7 +323,7 @@ const char *dp_server_address_init(struct dp_server_address *address, const stru
 		goto out;
 	const char *rest = NULL;
 	address->kind = kind_of(whole, &rest);
-	if (!address->kind && (!strncasecmp(whole, "otlp+", 5) || !strncasecmp(whole, "datadog+", 8)))
+	if (!address->kind && !strncasecmp(whole, "datadog+", 8))
 		wrong = explain(address->shown, "this version cannot send to this kind of server yet");
 	else if (!address->kind)
 		wrong = explain(address->shown, "this is no URL of a server");
@@ -325,7 +339,8 @@ const char *dp_server_address_init(struct dp_server_address *address, const stru
 	size_t length = strlen(start);
 	while (length && start[length - 1] == '/')
 		length--;
-	if (asprintf(&address->url, "%.*s%s", (int)length, start, address->kind->path) < 0) {
+	const char *path = is_whole_path(address->kind, start, length) ? "" : address->kind->path;
+	if (asprintf(&address->url, "%.*s%s", (int)length, start, path) < 0) {
 		address->url = NULL;
 		wrong = "server: no memory";
 		goto out;

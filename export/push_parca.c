@@ -57,7 +57,7 @@ static int body(const struct dp_part *part, struct dp_buffer *out)
 	if (!error)
 		error = dp_buffer_format(out, "]},\"samples\":[{\"rawProfile\":\"");
 	if (!error)
-		error = put_base64(out, part->pprof.bytes, part->pprof.size);
+		error = put_base64(out, part->encoded.bytes, part->encoded.size);
 	return error ? error : dp_buffer_format(out, "\"}]}]}");
 }
 
@@ -93,7 +93,9 @@ const struct dp_server_kind dp_parca = {
 	.family = "parca",
 	.path = "/api/profiles/writeraw",
 	.content_type = "application/json",
-	.has_series_for_labels = true,
+	.labels = DP_LABELS_AS_SERIES,
+	.has_symboliser = true,
+	.encode = dp_pprof_encode,
 	.body = body,
 	.judge = judge,
 };

@@ -16,7 +16,6 @@ enum {
 	VALUES_MOST = 16,         /* of one string label */
 	KEYS_MOST = 6,            /* string labels kept */
 	GROUPS_MOST = 64,
-	PART_STEP_NS = 1000000, /* between the parts' times: two parts of one time are one to Parca */
 };
 
 /* One string label's key and the values seen so far. */
@@ -30,7 +29,8 @@ struct key {
 
 struct cutter {
 	const struct dp_profile *from;
-	bool has_series_for_labels;
+	const struct dp_server_kind *kind;
+	dp_part_time *part_time;
 	dp_part_take *take;
 	void *context;
 	struct dp_arena arena;
@@ -73,6 +73,7 @@ static bool is_of_a_span(const char *key)
 
 static int choose_labels(struct cutter *cutter)
 {
+	const bool is_series = cutter->kind->labels == DP_LABELS_AS_SERIES;
 	char name[DP_LABEL_NAME_BYTES];
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < cutter->from->samples.count; i++) {
@@ -82,7 +83,7 @@ static int choose_labels(struct cutter *cutter)
 				sample->labels[j].text ? key_of(cutter, sample->labels[j].key) : NULL;
 			if (!key)
 				continue;
-			key->is_exempt = is_of_a_span(key->text) && !cutter->has_series_for_labels;
+			key->is_exempt = is_of_a_span(key->text) && !is_series;
 			if (key->is_kept)
 				see(key, sample->labels[j].text);
 		}
@@ -93,7 +94,7 @@ static int choose_labels(struct cutter *cutter)
 		key->name = dp_arena_copy(&cutter->arena, name, strlen(name));
 		if (!key->name)
 			return -ENOMEM;
-		if (is_of_a_span(key->text) && cutter->has_series_for_labels)
+		if (is_of_a_span(key->text) && is_series)
 			key->is_kept = false;
 		if (key->is_kept && (!*name || !strncmp(name, "__", 2) || kept == KEYS_MOST))
 			key->is_kept = false;
@@ -160,12 +161,38 @@ static void number(struct numbers *numbers, uint32_t size)
 }
 
 /* A server that can get the debug file by build-id names what has no name here, and only that. */
-static uint32_t line_count(const struct dp_profile *profile, const struct dp_location *location)
+static uint32_t line_count(
+	const struct cutter *cutter, const struct dp_profile *profile, const struct dp_location *location)
 {
-	return dp_frame_is_place(profile, location) ? 0 : location->line_count;
+	return cutter->kind->has_symboliser && dp_frame_is_place(profile, location) ? 0
+										    : location->line_count;
 }
 
-static int copy_tables(struct dp_arena *arena, const struct dp_profile *from, struct dp_profile *view)
+/* Elsewhere each frame has a name: Pyroscope forgets the address of one that has none, and what has neither
+ * name nor address, 1.x leaves out with all samples that hold it. */
+static int name_the_nameless(struct dp_arena *arena, struct dp_profile *view)
+{
+	char text[300];
+	for (uint32_t i = 0; i < view->locations.count; i++) {
+		struct dp_location *location = &view->locations.at[i];
+		if (location->line_count)
+			continue;
+		const char *name = dp_frame_name(view, location, 0, text, sizeof text);
+		struct dp_line *line = dp_arena_alloc(arena, sizeof *line);
+		name = dp_arena_copy(arena, name, strlen(name));
+		if (!line || !name)
+			return -ENOMEM;
+		line->function = (int32_t)view->functions.count;
+		view->functions.at[view->functions.count++] =
+			(struct dp_function){.name = name, .system_name = "", .file = ""};
+		location->lines = line;
+		location->line_count = 1;
+	}
+	return 0;
+}
+
+static int copy_tables(const struct cutter *cutter, struct dp_arena *arena, const struct dp_profile *from,
+	struct dp_profile *view)
 {
 	struct numbers locations, functions, mappings;
 	if (!numbers_init(arena, &locations, from->locations.count) ||
@@ -181,7 +208,7 @@ static int copy_tables(struct dp_arena *arena, const struct dp_profile *from, st
 			continue;
 		if (location->mapping >= 0)
 			mappings.at[location->mapping] = 0;
-		for (uint32_t j = 0; j < line_count(from, location); j++)
+		for (uint32_t j = 0; j < line_count(cutter, from, location); j++)
 			functions.at[location->lines[j].function] = 0;
 	}
 	number(&locations, from->locations.count);
@@ -189,7 +216,9 @@ static int copy_tables(struct dp_arena *arena, const struct dp_profile *from, st
 	number(&mappings, from->mappings.count);
 
 	view->locations.at = dp_arena_alloc(arena, (locations.count + 1) * sizeof *view->locations.at);
-	view->functions.at = dp_arena_alloc(arena, (functions.count + 1) * sizeof *view->functions.at);
+	/* Room for a name of each location too. */
+	view->functions.at =
+		dp_arena_alloc(arena, (functions.count + locations.count + 1) * sizeof *view->functions.at);
 	view->mappings.at = dp_arena_alloc(arena, (mappings.count + 1) * sizeof *view->mappings.at);
 	if (!view->locations.at || !view->functions.at || !view->mappings.at)
 		return -ENOMEM;
@@ -207,7 +236,7 @@ static int copy_tables(struct dp_arena *arena, const struct dp_profile *from, st
 			continue;
 		struct dp_location *location = &view->locations.at[locations.at[i]];
 		*location = from->locations.at[i];
-		location->line_count = line_count(from, location);
+		location->line_count = line_count(cutter, from, location);
 		struct dp_line *lines = dp_arena_alloc(arena, (location->line_count + 1) * sizeof *lines);
 		if (!lines)
 			return -ENOMEM;
@@ -231,7 +260,7 @@ static int copy_tables(struct dp_arena *arena, const struct dp_profile *from, st
 }
 
 /* The samples as a profile of their own, encoded. */
-static int encode(struct cutter *cutter, const uint32_t *chosen, uint32_t count, struct dp_buffer *pprof)
+static int encode(struct cutter *cutter, const uint32_t *chosen, uint32_t count, struct dp_buffer *encoded)
 {
 	struct dp_profile view = *cutter->from;
 	struct dp_arena arena;
@@ -239,7 +268,7 @@ static int encode(struct cutter *cutter, const uint32_t *chosen, uint32_t count,
 	view.index = NULL;
 	if (cutter->part_count) /* the window's losses are told once */
 		memset(view.losses, 0, sizeof view.losses);
-	view.time_ns += (int64_t)cutter->part_count * PART_STEP_NS;
+	view.time_ns = cutter->part_time(cutter->context, view.time_ns);
 	if (view.duration_ns <= 0)
 		view.duration_ns = 1; /* 0 would make it no delta to Parca */
 	view.samples.count = count;
@@ -248,9 +277,11 @@ static int encode(struct cutter *cutter, const uint32_t *chosen, uint32_t count,
 	for (uint32_t i = 0; i < count && !error; i++)
 		view.samples.at[i] = cutter->samples[chosen[i]];
 	if (!error)
-		error = copy_tables(&arena, cutter->from, &view);
+		error = copy_tables(cutter, &arena, cutter->from, &view);
+	if (!error && !cutter->kind->has_symboliser)
+		error = name_the_nameless(&arena, &view);
 	if (!error)
-		error = dp_pprof_encode(&view, pprof);
+		error = cutter->kind->encode(&view, encoded);
 	dp_arena_fini(&arena);
 	return error;
 }
@@ -276,16 +307,16 @@ static int cut(struct cutter *cutter, const uint32_t *chosen, uint32_t count)
 		return error ? error : cut(cutter, chosen + count / 2, count - count / 2);
 	}
 	struct dp_part part = {.profile = cutter->from, .weight_ns = weight_of(cutter, chosen, count)};
-	if (cutter->has_series_for_labels && count) {
+	if (cutter->kind->labels == DP_LABELS_AS_SERIES && count) {
 		part.labels = cutter->samples[chosen[0]].labels;
 		part.label_count = cutter->samples[chosen[0]].label_count;
 	}
 	if (!error)
-		error = dp_gzip(plain.bytes, plain.size, &part.pprof);
+		error = dp_gzip(plain.bytes, plain.size, &part.encoded);
 	cutter->part_count++;
 	if (!error)
 		error = cutter->take(cutter->context, &part);
-	dp_buffer_fini(&part.pprof);
+	dp_buffer_fini(&part.encoded);
 	dp_buffer_fini(&plain);
 	return error;
 }
@@ -345,28 +376,29 @@ static int cut_groups(struct cutter *cutter, uint32_t *group, uint32_t *chosen)
 	return error;
 }
 
-int dp_parts_make(
-	const struct dp_profile *profile, bool has_series_for_labels, dp_part_take *take, void *context)
+int dp_parts_make(const struct dp_profile *profile, const struct dp_server_kind *kind,
+	dp_part_time *part_time, dp_part_take *take, void *context)
 {
 	struct cutter *cutter = calloc(1, sizeof *cutter);
 	if (!cutter)
 		return -ENOMEM;
-	*cutter = (struct cutter){.from = profile,
-		.has_series_for_labels = has_series_for_labels,
-		.take = take,
-		.context = context};
+	*cutter = (struct cutter){
+		.from = profile, .kind = kind, .part_time = part_time, .take = take, .context = context};
 	dp_arena_init(&cutter->arena, 0);
 	const uint32_t count = profile->samples.count;
 	uint32_t *chosen = dp_arena_alloc(&cutter->arena, (count + 1) * sizeof *chosen);
 	uint32_t *group = dp_arena_alloc(&cutter->arena, (count + 1) * sizeof *group);
-	int error = chosen && group ? choose_labels(cutter) : -ENOMEM;
-	if (!error)
+	int error = chosen && group ? 0 : -ENOMEM;
+	cutter->samples = profile->samples.at;
+	if (!error && kind->labels != DP_LABELS_ALL)
+		error = choose_labels(cutter);
+	if (!error && kind->labels != DP_LABELS_ALL)
 		error = keep_labels(cutter);
 	for (uint32_t i = 0; i < count && !error; i++)
 		chosen[i] = i;
 	if (!error)
-		error = has_series_for_labels && count ? cut_groups(cutter, group, chosen)
-						       : cut(cutter, chosen, count);
+		error = kind->labels == DP_LABELS_AS_SERIES && count ? cut_groups(cutter, group, chosen)
+								     : cut(cutter, chosen, count);
 	dp_arena_fini(&cutter->arena);
 	free(cutter);
 	return error;

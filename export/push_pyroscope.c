@@ -24,18 +24,6 @@ static void make_id(char id[37])
 		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
-static int pack(const Push__V1__PushRequest *request, struct dp_buffer *out)
-{
-	const size_t size = push__v1__push_request__get_packed_size(request);
-	uint8_t *bytes = malloc(size);
-	if (!bytes)
-		return -ENOMEM;
-	push__v1__push_request__pack(request, bytes);
-	const int error = dp_buffer_append(out, bytes, size);
-	free(bytes);
-	return error;
-}
-
 static int body(const struct dp_part *part, struct dp_buffer *out)
 {
 	Push__V1__LabelPair pairs[DP_SERIES_LABELS_MOST + 1], *labels[DP_SERIES_LABELS_MOST + 1];
@@ -56,8 +44,8 @@ static int body(const struct dp_part *part, struct dp_buffer *out)
 		labels[i] = &pairs[i];
 	}
 	make_id(id);
-	sample.raw_profile.data = part->pprof.bytes;
-	sample.raw_profile.len = part->pprof.size;
+	sample.raw_profile.data = part->encoded.bytes;
+	sample.raw_profile.len = part->encoded.size;
 	sample.id = id;
 	series.n_labels = count;
 	series.labels = labels;
@@ -65,7 +53,7 @@ static int body(const struct dp_part *part, struct dp_buffer *out)
 	series.samples = &samples;
 	request.n_series = 1;
 	request.series = &all;
-	const int error = pack(&request, out);
+	const int error = dp_buffer_pack(out, &request.base);
 	free(texts);
 	return error;
 }
@@ -105,6 +93,8 @@ const struct dp_server_kind dp_pyroscope = {
 	.family = "pyroscope",
 	.path = "/push.v1.PusherService/Push",
 	.content_type = "application/proto",
+	.labels = DP_LABELS_FEW,
+	.encode = dp_pprof_encode,
 	.body = body,
 	.judge = judge,
 };

@@ -21,24 +21,38 @@ enum dp_verdict {
 
 struct dp_part {
 	const struct dp_profile *profile; /* identity, kind */
-	struct dp_buffer pprof;           /* gzip */
+	struct dp_buffer encoded;         /* by its kind's encode(), then gzip */
 	const struct dp_label *labels;    /* of its series, where a kind wants a series a label set */
 	uint32_t label_count;
 	uint64_t weight_ns; /* of its samples */
 };
 
+/* What becomes of the samples' labels. */
+enum dp_label_policy {
+	DP_LABELS_ALL,       /* they stay as they are */
+	DP_LABELS_FEW,       /* each value of a text makes a series there: those with many stay at home */
+	DP_LABELS_AS_SERIES, /* the same, and only those of a series are kept there: one series a label set */
+};
+
 /* A kind of server. */
 struct dp_server_kind {
-	const char *title;          /* as people call it */
-	const char *prefix;         /* of the URL's scheme: "parca+", "" */
-	const char *family;         /* as in the auth setting */
-	const char *path;           /* behind the URL */
-	const char *content_type;   /* of what we send and of what a good answer is */
-	bool has_series_for_labels; /* string labels of samples would be lost: one series a label set */
-	int (*body)(const struct dp_part *part, struct dp_buffer *body); /* 0 or -errno */
-	enum dp_verdict (*judge)(const struct dp_http_answer *answer);   /* only of DP_HTTP_ANSWERED */
+	const char *title;            /* as people call it */
+	const char *prefix;           /* of the URL's scheme: "parca+", "" */
+	const char *family;           /* as in the auth setting */
+	const char *path;             /* behind the URL */
+	const char *content_type;     /* of what we send and of what a good answer is */
+	const char *content_encoding; /* of what we send; NULL for none */
+	enum dp_label_policy labels;
+	bool has_symboliser; /* names by build-id what comes without a name */
+	int (*encode)(const struct dp_profile *part, struct dp_buffer *out); /* 0 or -errno */
+	int (*body)(const struct dp_part *part, struct dp_buffer *body);     /* 0 or -errno */
+	enum dp_verdict (*judge)(const struct dp_http_answer *answer);       /* only of DP_HTTP_ANSWERED */
+	/* What a server says against a profile in an answer that is a 200 all the same; false when nothing.
+	 * NULL: such a server has no way to say so. */
+	bool (*objection)(const struct dp_http_answer *answer, char *words, size_t size);
 };
-extern const struct dp_server_kind dp_pyroscope, dp_parca;
+extern const struct dp_server_kind dp_pyroscope, dp_parca, dp_otlp;
+extern const struct dp_server_kind *const dp_server_kinds[]; /* all, NULL at the end */
 
 /* push_options.c: one server's URL, and the headers it gets. */
 enum { DP_HEADERS_MOST = 24 };
@@ -59,8 +73,10 @@ bool dp_server_address_is_secret(const struct dp_push_options *options, const ch
 /* push_parts.c: cuts a profile into parts and gives each to take(). 0, or the first error of take or -errno.
  */
 typedef int dp_part_take(void *context, const struct dp_part *part);
-int dp_parts_make(
-	const struct dp_profile *profile, bool has_series_for_labels, dp_part_take *take, void *context);
+/* part_time: when the part is said to begin, for one that began at ns. */
+typedef int64_t dp_part_time(void *context, int64_t ns);
+int dp_parts_make(const struct dp_profile *profile, const struct dp_server_kind *kind,
+	dp_part_time *part_time, dp_part_take *take, void *context);
 
 /* A label's name as all servers take it: [a-zA-Z_][a-zA-Z0-9_]*, anything else becomes "_". */
 void dp_label_name(const char *from, char *to, size_t size);

@@ -33,6 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	check(dp_tree_encode(profile, back, &text) == 0);
 	check(dp_collapsed_encode(profile, &text) == 0);
 	check(dp_speedscope_encode(profile, "fuzz", &text) == 0);
+	check(dp_otlp_encode(profile, &text) == 0);
 	sum = dp_profile_new(DP_PROFILE_OTHER, 64 * 1024);
 	check(sum && dp_profile_merge(sum, profile) == 0 && dp_profile_merge(sum, back) == 0);
 	dp_profile_free(sum);

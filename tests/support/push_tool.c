@@ -3,7 +3,10 @@
  * written down here, once.
  *
  * push_tool SERVER [option or action ...]
- *   --service NAME --identity K=V --threads N --samples N --pad N --ago S --bytes N --timeout MS --age S
+ *   --service NAME --identity K=V --resource K=V --label K=V --loss REASON=N --odd NS --managed N --nameless
+ * N
+ *   --threads N
+ * --samples N --pad N --ago S --bytes N --timeout MS --age S
  *   --backoff MS --auth TEXT --tenant T --ca F --cert F --key F --proxy URL
  *   --push            one profile (its cpu values: fib 30 ms, memcpy 50 ms, read_file 20 ms)
  *   --work MS         serve the queue that long, as the agent's loop does
@@ -13,6 +16,7 @@
  *   --stats           print the counters as one line of JSON
  *   --rss             print the resident memory in KiB
  * They are carried out in the order given; SERVER is one argument, with spaces between several URLs. */
+#include "base/frame.h"
 #include "export/push.h"
 
 #include <inttypes.h>
@@ -29,8 +33,9 @@ static struct dp_push_options options = {
 	.auth = "", .tenant = "", .ca = "", .cert = "", .key = "", .proxy = "", .no_proxy = ""};
 static struct dp_push *push;
 static const char *service = "demo";
-static const char *identity[64];
-static unsigned identity_count, threads = 1, samples, pad;
+static const char *identity[64], *resource[16], *labels_more[8], *losses[8];
+static unsigned identity_count, resource_count, label_count, loss_count;
+static unsigned threads = 1, samples, pad, odd, managed, nameless;
 static double ago;
 static unsigned pushed;
 
@@ -77,18 +82,78 @@ static void sample(
 {
 	char name[32];
 	snprintf(name, sizeof name, "worker-%u", thread);
-	const struct dp_label labels[] = {
+	struct dp_label labels[2 + 8] = {
 		{.key = dp_profile_text(profile, "thread"), .text = dp_profile_text(profile, name)},
 		{.key = dp_profile_text(profile, "tid"),
 			.number = 1000 + thread,
 			.unit = dp_profile_text(profile, "")},
 	};
+	for (unsigned i = 0; i < label_count; i++) {
+		const char *equals = strchr(labels_more[i], '=');
+		labels[2 + i].key =
+			dp_profile_string(profile, labels_more[i], (size_t)(equals - labels_more[i]));
+		labels[2 + i].text = dp_profile_text(profile, equals + 1);
+		labels[2 + i].unit = "";
+	}
 	const struct dp_profile_sample one = {.locations = stack,
 		.location_count = depth,
 		.labels = labels,
-		.label_count = 2,
-		.values = {weight, weight * PERIOD_NS}};
+		.label_count = 2 + label_count,
+		.values = {weight, weight * PERIOD_NS + odd}};
 	must(dp_profile_sample(profile, &one) >= 0, "no sample");
+}
+
+/* One function of Python, at so many places of one line. */
+static void add_managed(struct dp_profile *profile, int32_t main_)
+{
+	const struct dp_mapping python = {.path = dp_profile_text(profile, "[python]"),
+		.build_id = dp_profile_text(profile, ""),
+		.has_functions = true};
+	const struct dp_function function = {.name = dp_profile_text(profile, "app.view"),
+		.system_name = dp_profile_text(profile, "view"),
+		.file = dp_profile_text(profile, "app.py")};
+	const struct dp_line line = {dp_profile_function(profile, &function), 7};
+	for (unsigned i = 0; i < managed; i++) {
+		const struct dp_location at = {.mapping = dp_profile_mapping(profile, &python),
+			.runtime = DP_FRAME_PYTHON,
+			.address = 500 + i,
+			.lines = &line,
+			.line_count = 1};
+		const int32_t stack[] = {dp_profile_location(profile, &at), main_};
+		sample(profile, stack, 2, 1, 0);
+	}
+}
+
+/* So many addresses of which nothing is known. */
+static void add_nameless(struct dp_profile *profile, int mapping, int32_t main_)
+{
+	for (unsigned i = 0; i < nameless; i++) {
+		const struct dp_location at = {.mapping = mapping, .address = 0x9000 + i};
+		const int32_t stack[] = {dp_profile_location(profile, &at), main_};
+		sample(profile, stack, 2, 1, 0);
+	}
+}
+
+/* "NAME=VALUE" of an argument, given to add(). */
+static void add_pair(struct dp_profile *profile, const char *pair,
+	int (*add)(struct dp_profile *profile, const char *key, const char *value))
+{
+	char key[4096];
+	const char *equals = strchr(pair, '=');
+	snprintf(key, sizeof key, "%.*s", (int)(equals - pair), pair);
+	add(profile, key, equals + 1);
+}
+
+static int add_loss(struct dp_profile *profile, const char *reason, const char *count)
+{
+	for (int i = 0; i < DP_DROP_COUNT; i++)
+		if (!strcmp(dp_drop_name(i), reason)) {
+			profile->losses[i].count = strtoull(count, NULL, 10);
+			profile->losses[i].weight_ns = profile->losses[i].count * PERIOD_NS;
+			return 0;
+		}
+	must(0, reason);
+	return 0;
 }
 
 static struct dp_profile *make_profile(void)
@@ -106,12 +171,12 @@ static struct dp_profile *make_profile(void)
 	dp_profile_add_type(profile, "cpu", "nanoseconds");
 	if (*service)
 		dp_profile_add_identity(profile, "service_name", service);
-	for (unsigned i = 0; i < identity_count; i++) {
-		char key[4096];
-		const char *equals = strchr(identity[i], '=');
-		snprintf(key, sizeof key, "%.*s", (int)(equals - identity[i]), identity[i]);
-		dp_profile_add_identity(profile, key, equals + 1);
-	}
+	for (unsigned i = 0; i < identity_count; i++)
+		add_pair(profile, identity[i], dp_profile_add_identity);
+	for (unsigned i = 0; i < resource_count; i++)
+		add_pair(profile, resource[i], dp_profile_add_resource);
+	for (unsigned i = 0; i < loss_count; i++)
+		add_pair(profile, losses[i], add_loss);
 	const struct dp_mapping exe = {.path = dp_profile_text(profile, "/usr/bin/demo"),
 		.build_id = dp_profile_text(profile, "0123456789abcdef0123456789abcdef01234567"),
 		.has_functions = true,
@@ -129,6 +194,8 @@ static struct dp_profile *make_profile(void)
 		sample(profile, copy, 4, 5, thread);
 		sample(profile, reading, 2, 2, thread);
 	}
+	add_managed(profile, main_);
+	add_nameless(profile, mapping, main_);
 	char *name = malloc(pad + 32);
 	must(name != NULL, "no memory");
 	for (unsigned i = 0; i < samples; i++) {
@@ -225,9 +292,10 @@ static int act(const char *word, const char *value, const char *server)
 	const struct {
 		const char *word;
 		unsigned *number;
-	} numbers[] = {{"--threads", &threads}, {"--samples", &samples}, {"--pad", &pad},
-		{"--timeout", &options.timeout_ms}, {"--age", &options.age_most_s},
-		{"--backoff-most", &options.backoff_most_ms}, {"--backoff", &options.backoff_ms}};
+	} numbers[] = {{"--threads", &threads}, {"--samples", &samples}, {"--pad", &pad}, {"--odd", &odd},
+		{"--managed", &managed}, {"--nameless", &nameless}, {"--timeout", &options.timeout_ms},
+		{"--age", &options.age_most_s}, {"--backoff-most", &options.backoff_most_ms},
+		{"--backoff", &options.backoff_ms}};
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (!strcmp(word, texts[i].word) && value)
 			return *texts[i].text = value, 1;
@@ -236,6 +304,12 @@ static int act(const char *word, const char *value, const char *server)
 			return *numbers[i].number = (unsigned)strtoul(value, NULL, 10), 1;
 	if (!strcmp(word, "--identity") && value && identity_count < 64)
 		return identity[identity_count++] = value, 1;
+	if (!strcmp(word, "--resource") && value && resource_count < 16)
+		return resource[resource_count++] = value, 1;
+	if (!strcmp(word, "--label") && value && label_count < 8)
+		return labels_more[label_count++] = value, 1;
+	if (!strcmp(word, "--loss") && value && loss_count < 8)
+		return losses[loss_count++] = value, 1;
 	if (!strcmp(word, "--ago") && value)
 		return ago = strtod(value, NULL), 1;
 	if (!strcmp(word, "--bytes") && value)

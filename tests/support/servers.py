@@ -227,6 +227,72 @@ class Parca(Server):
         return base64.b64decode(answer["pprof"])
 
 
+# ---- an OpenTelemetry Collector ----
+
+class OtlpProfile:
+    """One profile of what the Collector wrote."""
+
+    def __init__(self, resource, profile, dictionary):
+        strings = dictionary["stringTable"]
+        text = lambda message, key: strings[message.get(key, 0)]
+        kind = lambda t: f"{text(t, 'typeStrindex')}/{text(t, 'unitStrindex')}"
+        self.resource = {}
+        for attribute in resource.get("attributes", []):
+            ((name, value),) = attribute["value"].items()
+            if name == "stringValueStrindex":  # it moves texts into the dictionary
+                value = strings[value]
+            self.resource[attribute.get("key") or text(attribute, "keyStrindex")] = int(value) if name == "intValue" else value
+        self.type, self.period_type = kind(profile["sampleType"]), kind(profile["periodType"])
+        self.period = int(profile["period"])
+        self.stacks = {}
+        for sample in profile.get("samples", []):
+            stack = []
+            for index in dictionary["stackTable"][sample.get("stackIndex", 0)].get("locationIndices", []):
+                for line in dictionary["locationTable"][index].get("lines", []):
+                    function = dictionary["functionTable"][line["functionIndex"]]
+                    stack.append(f"{text(function, 'nameStrindex')} {text(function, 'filenameStrindex')}:{line.get('line', 0)}")
+            self.stacks[tuple(stack)] = self.stacks.get(tuple(stack), 0) + sum(map(int, sample["values"]))
+
+
+class Collector(Server):
+    def __init__(self):
+        super().__init__()
+        binary = built("otelcol")
+        self.out = os.path.join(self.folder, "out.json")
+        http = free_port()
+        self.url = f"http://127.0.0.1:{http}"
+        config = os.path.join(self.folder, "config.yaml")
+        with open(config, "w") as file:
+            file.write(f"""
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{http}"}}}}}}}}
+exporters: {{file: {{path: "{self.out}", flush_interval: 100ms}}}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{profiles: {{receivers: [otlp], exporters: [file]}}}}
+""")
+        self.run([binary, f"--config=file:{config}", "--feature-gates=+service.profilesSupport"])
+        self.wait(lambda: post(self.url + "/v1development/profiles", b"", "application/x-protobuf") is not None)
+
+    def profiles(self, service):
+        found = []
+        with open(self.out) as file:
+            for line in file.read().splitlines():
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    continue  # being written
+                for resource in message.get("resourceProfiles", []):
+                    for scope in resource["scopeProfiles"]:
+                        found += [OtlpProfile(resource.get("resource", {}), p, message["dictionary"]) for p in scope["profiles"]]
+        return [profile for profile in found if profile.resource["service.name"] == service]
+
+    def wait_for(self, service, count=1, seconds=10):
+        end = time.monotonic() + seconds
+        while len(self.profiles(service)) < count and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.profiles(service)
+
+
 # ---- Pyroscope ----
 
 class Pyroscope(Server):
@@ -248,7 +314,7 @@ class Pyroscope(Server):
         folder = self.folder
         self.url = f"http://127.0.0.1:{http}"
         local = "127.0.0.1"
-        self.run([self.binary, "-target=all", "-architecture.storage=v2", "-storage.backend=filesystem",
+        wanted = ["-target=all", "-architecture.storage=v2", "-storage.backend=filesystem",
                   f"-storage.filesystem.dir={folder}/shared",
                   f"-server.http-listen-address={local}", f"-server.http-listen-port={http}",
                   f"-server.grpc-listen-address={local}", f"-server.grpc-listen-port={grpc}",
@@ -261,7 +327,16 @@ class Pyroscope(Server):
                   "-metastore.min-ready-duration=0", "-segment-writer.min-ready-duration=0",
                   f"-segment-writer.lifecycler.addr={local}", f"-distributor.ring.instance-addr={local}",
                   f"-query-frontend.instance-addr={local}", f"-overrides-exporter.ring.instance-addr={local}",
-                  "-self-profiling.disable-push=true", "-usage-stats.enabled=false"], cwd=folder)
+                  "-self-profiling.disable-push=true", "-usage-stats.enabled=false",
+                  # 1.x alone:
+                  f"-ingester.lifecycler.addr={local}", f"-pyroscopedb.data-path={folder}/data",
+                  f"-query-scheduler.ring.instance-addr={local}", f"-compactor.ring.instance-addr={local}",
+                  f"-compactor.data-dir={folder}/compactor", f"-store-gateway.sharding-ring.instance-addr={local}",
+                  f"-blocks-storage.bucket-store.sync-dir={folder}/sync"]
+        # Which of these a version knows, it says itself.
+        known = subprocess.run([self.binary, "-help-all"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout.split()
+        self.is_durable = "-architecture.storage" in known  # 1.x forgets what it held in memory when it is killed
+        self.run([self.binary, *[word for word in wanted if word.split("=")[0] in known]], cwd=folder)
         self.wait(lambda: get(self.url + "/ready"))
 
     def query(self, what, **body):

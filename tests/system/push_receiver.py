@@ -11,9 +11,11 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
 
 sys.path.insert(0, os.path.join(os.environ["DEEPPROF_SOURCE"], "tests/support"))
-from servers import SKIPPED, STACKS, TOOL, Pushed, Receiver, built, free_port, stacks_of  # noqa: E402
+import otlp_message  # noqa: E402
+from servers import SKIPPED, STACKS, TOOL, Pushed, Receiver, built, free_port, post, stacks_of  # noqa: E402
 
 IDENTITY = ["--identity", "process.runtime.name=native", "--identity", "region=eu"]
 
@@ -58,6 +60,25 @@ class Contents(unittest.TestCase):
             self.assertEqual(record["labels"]["process_runtime_name"], "native")
             self.assertEqual(stacks_of(record["profile"]), STACKS)
         self.assertEqual(len({r["profile"]["time_nanos"] // 1_000_000 for r in records}), 3)
+
+    def test_a_frame_without_a_name_gets_one_where_the_server_has_none(self):
+        # Pyroscope forgets the address of such a frame; its 1.x then leaves out every sample that holds it.
+        for prefix, leaf in (("", ["demo+0x9000 :0", "main demo.c:10"]), ("otlp+", ["demo+0x9000 :0", "main demo.c:10"]),
+                             ("parca+", ["main demo.c:10"])):
+            with Receiver() as server:
+                run = Pushed(prefix + server.url, "--nameless", 1, "--push", "--until-sent", 1)
+                self.assertEqual((run.code, run.err), (0, ""))
+                (record,) = server.received()
+            self.assertEqual(record["error"], "")
+            self.assertIn(leaf, [sample["stack"] for sample in record["profile"]["samples"]])
+
+    def test_no_two_profiles_begin_in_the_same_millisecond(self):
+        # Two of one series would be one to Pyroscope 1.x and to Parca.
+        for prefix in "", "parca+":
+            with Receiver() as server:
+                run = Pushed(prefix + server.url, *["--push"] * 30, "--until-sent", 30)
+                self.assertEqual(run.code, 0, run.err)
+                self.assertEqual(len({r["profile"]["time_nanos"] // 1_000_000 for r in server.accepted()}), 30)
 
     def test_two_servers_get_it_both(self):
         with Receiver() as one, Receiver() as other:
@@ -154,6 +175,144 @@ class Headers(unittest.TestCase):
             run = Pushed("http://server.invalid:4040", "--proxy", proxy.url, "--push", "--until-sent", 1)
             self.assertEqual(run.code, 0, run.err)
             self.assertEqual(len(proxy.accepted()), 1)
+
+
+class Otlp(unittest.TestCase):
+    """The receiver resolves every index of what it gets and refuses what is out of range, twice, or pointed at by nobody."""
+
+    def push(self, server, *words, sent=1):
+        run = Pushed("otlp+" + server.url, *words, "--push", "--until-sent", sent, "--stats")
+        self.assertEqual((run.code, run.err), (0, ""))
+        records = server.received()
+        self.assertEqual([r["error"] for r in records], [""] * sent)
+        return records
+
+    def test_the_receiver_sees_what_is_wrong(self):
+        with Receiver() as server:
+            url = server.url + "/v1development/profiles"
+            post(url, otlp_message.request(), "application/x-protobuf")
+            for what, wrong in otlp_message.WRONG.items():
+                with self.assertRaises(urllib.error.HTTPError, msg=what):
+                    post(url, otlp_message.request(**wrong), "application/x-protobuf")
+
+    def test_a_file_holds_what_a_server_gets(self):
+        mill = os.path.join(os.environ["DEEPPROF_BUILD"], "examples/mill")
+        with Receiver() as server, tempfile.TemporaryDirectory() as folder:
+            # One run writes the one form, the server gets the other.
+            path = os.path.join(folder, "mill.otlp")
+            env = {k: v for k, v in os.environ.items() if not k.startswith("DEEPPROF_")}
+            env.update(LD_PRELOAD=os.environ["DEEPPROF_BUILD"] + "/libdeepprof.so", DEEPPROF_OUTPUT=path, DEEPPROF_SERVICE="mill",
+                       DEEPPROF_SERVER="otlp+" + server.url, DEEPPROF_LABELS="region=eu")
+            done = subprocess.run([mill, "40"], env=env, capture_output=True, timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            end = time.monotonic() + 15
+            while not (os.path.exists(path) and server.received()) and time.monotonic() < end:
+                time.sleep(0.05)
+            with open(path, "rb") as file:
+                post(server.url + "/v1development/profiles", file.read(), "application/x-protobuf")
+            pushed, written = server.received()
+        self.assertEqual((pushed["error"], written["error"]), ("", ""))
+        for record in pushed, written:
+            self.assertEqual((record["labels"]["service.name"], record["labels"]["region"]), ("mill", "eu"))
+            self.assertEqual(record["labels"]["process.executable.name"], "mill")
+            self.assertRegex(record["labels"]["process.pid"], r"^int \d+$")
+            self.assertIn("runtime=native", record["profile"]["comments"])
+            self.assertTrue([name for name in record["profile"]["build_ids"] if name.endswith("/mill")])
+        self.assertEqual(stacks_of(pushed["profile"]), stacks_of(written["profile"]))
+        self.assertGreater(sum(stacks_of(pushed["profile"]).values()), 40)
+
+    def test_it_is_one_profile_of_periods_with_all_that_is_known(self):
+        with Receiver() as server:
+            (record,) = self.push(server, *IDENTITY, "--resource", "process.pid=77", "--resource", "host.name=here",
+                                  "--resource", "region=us", "--loss", "ring_full=3")
+        self.assertEqual(record["path"], "/v1development/profiles")
+        self.assertEqual((record["headers"]["Content-Type"], record["headers"]["Content-Encoding"]), ("application/x-protobuf", "gzip"))
+        self.assertEqual(record["labels"], {"service.name": "demo", "process.runtime.name": "native", "region": "eu",
+                                            "process.pid": "int 77", "host.name": "here", "otel.scope.name": "deepprof"})
+        self.assertNotIn("more", record)
+        profile = record["profile"]
+        self.assertEqual(profile["types"], ["samples/count"])
+        self.assertEqual((profile["period_type"], profile["period"]), ("cpu/nanoseconds", 10_000_000))
+        self.assertEqual(profile["duration_nanos"], 10_000_000_000)
+        self.assertEqual({k: v * profile["period"] for k, v in stacks_of(profile).items()}, STACKS)
+        self.assertEqual(profile["build_ids"], {"/usr/bin/demo": "0123456789abcdef0123456789abcdef01234567"})
+        sample = profile["samples"][0]
+        self.assertEqual((sample["numbers"], sample["labels"]), ({"thread.id": [1000]}, {"thread.name": ["worker-0"]}))
+        self.assertEqual(set(sample["frame_types"]), {"native"})
+        self.assertEqual(profile["attributes"], {"deepprof.loss.ring_full": "int 3", "deepprof.loss.ring_full.cpu": "int 30000000"})
+
+    def test_a_time_that_is_no_multiple_of_the_period_is_sent_as_it_is(self):
+        with Receiver() as server:
+            (record,) = self.push(server, "--odd", 1)
+        both = [record["profile"], *record["more"]]
+        self.assertEqual([p["types"] for p in both], [["cpu/nanoseconds"], ["samples/count"]])
+        self.assertEqual(stacks_of(both[0]), {k: v + 1 for k, v in STACKS.items()})
+        self.assertEqual({k: v * 10_000_000 for k, v in stacks_of(both[1]).items()}, STACKS)
+
+    def test_frames_of_each_runtime_say_so_and_one_function_is_one_location(self):
+        with Receiver() as server:
+            (record,) = self.push(server, "--managed", 2)
+        found = [s for s in record["profile"]["samples"] if "cpython" in s["frame_types"]]
+        self.assertEqual(len(found), 1)  # two addresses of one line: numbers of this agent alone
+        self.assertEqual(found[0]["stack"], ["app.view app.py:7", "main demo.c:10"])
+        self.assertEqual(found[0]["frame_types"], ["cpython", "native"])
+        self.assertEqual(found[0]["values"], [2])
+
+    def test_a_span_becomes_a_link(self):
+        trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+        with Receiver() as server:
+            (record,) = self.push(server, "--label", "trace_id=" + trace, "--label", "span_id=" + span)
+        self.assertEqual({s["link"] for s in record["profile"]["samples"]}, {trace + "/" + span})
+        self.assertFalse([s for s in record["profile"]["samples"] if {"trace_id", "span_id"} & set(s["labels"])])
+        with Receiver() as server:  # half of it is no link, and not lost either
+            (record,) = self.push(server, "--label", "span_id=" + span)
+        self.assertEqual({s["labels"]["span_id"][0] for s in record["profile"]["samples"]}, {span})
+
+    def test_labels_of_many_values_stay(self):
+        with Receiver() as server:
+            (record,) = self.push(server, "--threads", 100)
+        names = {s["labels"]["thread.name"][0] for s in record["profile"]["samples"]}
+        self.assertEqual(len(names), 100)
+
+    def test_two_labels_of_one_name_are_one_attribute(self):
+        with Receiver() as server:
+            (record,) = self.push(server, "--label", "thread.name=x")
+        self.assertEqual(len(record["profile"]["samples"][0]["labels"]), 1)
+
+    def test_a_large_profile_arrives_in_parts_and_whole(self):
+        with Receiver() as server:
+            run = Pushed("otlp+" + server.url, "--samples", 20000, "--pad", 150, "--push", "--flush", 20000, "--stats")
+            self.assertEqual(run.code, 0, run.err)
+            records = server.received()
+        self.assertEqual([r["error"] for r in records if r["error"]], [])
+        self.assertGreater(len(records), 2)
+        total = {}
+        for record in records:
+            total.update(stacks_of(record["profile"]))
+        self.assertEqual(len(total), 20003)
+        self.assertEqual(sum(total.values()) * 10_000_000, sum(STACKS.values()) + 20000 * 10_000_000)
+
+    def test_a_whole_path_is_taken_as_it_is(self):
+        for path, asked in (("/own/v1/profiles", "/own/v1/profiles"), ("/", "/v1development/profiles"),
+                            ("/v1development/profiles/", "/v1development/profiles")):
+            with Receiver() as server:
+                run = Pushed("otlp+" + server.url + path, "--push", "--until-sent", 1)
+                self.assertEqual((run.code, server.received()[0]["path"]), (0, asked))
+
+    def test_what_is_kept_in_part_is_not_tried_again(self):
+        with Receiver("partial") as server:
+            run = Pushed("otlp+" + server.url, "--push", "--work", 1500, "--stats")
+            self.assertEqual(len(server.received()), 1)
+        self.assertEqual((run.stats["sent"], run.stats["queued"], run.stats["upload_failed"]), (0, 0, 1))
+        self.assertIn("takes the request but not the profile: no room for it; it is given up", run.err)
+
+    def test_only_what_the_protocol_names_is_tried_again(self):
+        for word, tries in (("429", 2), ("502", 2), ("503", 2), ("504", 2), ("retryafter", 2), ("500", 1), ("501", 1),
+                            ("400", 1), ("408", 1), ("413", 1)):
+            with Receiver(word) as server:
+                run = Pushed("otlp+" + server.url, "--push", "--work", 2500 if word == "retryafter" else 900, "--stats")
+                self.assertEqual((word, len(server.received())), (word, tries))
+                self.assertEqual((run.stats["sent"], run.stats["upload_failed"], run.stats["queued"]), (tries - 1, 2 - tries, 0))
 
 
 class Failures(unittest.TestCase):
@@ -426,7 +585,7 @@ class BadValues(unittest.TestCase):
         for server, words, named in (
                 ("ftp://x", [], "ftp://x"), ("http://", [], "no host"), ("http://h:0", [], "port"), ("http://h:99999", [], "port"),
                 ("http://me:hunter2@", [], "no host"), ("http://h/?x=1", [], "? or #"), ("http://[::1", [], "IPv6"),
-                ("http://::1:4040", [], "IPv6"), ("otlp+http://h", [], "otlp+http://h"), ("datadog+http://h", [], "yet"),
+                ("http://::1:4040", [], "IPv6"), ("otlp+http://h?x", [], "? or #"), ("otlp+ftp://h", [], "otlp+ftp"), ("datadog+http://h", [], "yet"),
                 ("", [], "no URL"), ("localhost:4040", [], "localhost:4040"), (" ".join(["http://h"] * 9), [], "at most 8"),
                 ("http://h", ["--auth", "hunter2"], "basic:USER:PASS"), ("http://h", ["--auth", "basic:hunter2"], "basic:USER:PASS"),
                 ("http://h", ["--auth", "header:X Y:hunter2"], "header:NAME:VALUE"),

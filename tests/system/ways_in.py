@@ -51,8 +51,7 @@ for key, value, said in (
 
 for settings, said in (
         ({"profiles": "wall"}, "profiles: this version has cpu alone; nothing is profiled"),
-        ({"output": "x.otlp"}, "output x.otlp: this version writes"),
-        ({"server": "otlp+http://user:secret@127.0.0.1:9/token"}, "server otlp+http://: this version pushes to")):
+        ({"server": "datadog+http://user:secret@127.0.0.1:9/token"}, "server datadog+http://: this version pushes to")):
     folder, lines = preloaded(BURN, **settings)
     check(f"{settings} is said and not pretended", len(lines) == 1 and said in lines[0] and not os.listdir(folder),
           (lines, os.listdir(folder)))

@@ -30,6 +30,7 @@ type Contents struct {
 	BuildIDs    map[string]string `json:"build_ids"`
 	Functions   int               `json:"functions"`
 	HasFunction bool              `json:"has_functions"`
+	Attributes  map[string]string `json:"attributes,omitempty"` // OTLP: of the profile
 }
 
 // Sample names its frames "function file:line", leaf first.
@@ -38,6 +39,9 @@ type Sample struct {
 	Values  []int64             `json:"values"`
 	Labels  map[string][]string `json:"labels"`
 	Numbers map[string][]int64  `json:"numbers"`
+
+	FrameTypes []string `json:"frame_types,omitempty"` // OTLP: one a line of the stack
+	Link       string   `json:"link,omitempty"`        // OTLP: trace/span
 }
 
 // decode reads a pprof file twice: as raw message, for what both servers demand of it, and by pprof itself.
@@ -135,7 +139,7 @@ func contentsOf(parsed *profile.Profile) *Contents {
 				stack = append(stack, fmt.Sprintf("%s %s:%d", line.Function.Name, line.Function.Filename, line.Line))
 			}
 		}
-		contents.Samples = append(contents.Samples, Sample{stack, sample.Value, sample.Label, sample.NumLabel})
+		contents.Samples = append(contents.Samples, Sample{Stack: stack, Values: sample.Value, Labels: sample.Label, Numbers: sample.NumLabel})
 	}
 	return contents
 }

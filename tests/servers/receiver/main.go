@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Receiver takes profiles as Pyroscope (push.v1 by Connect, on its published schema) and as Parca (WriteRaw by the
-// JSON gateway) do, refuses what the real ones were seen to refuse, and fails on demand.
+// Receiver takes profiles as Pyroscope (push.v1 by Connect, on its published schema), Parca (WriteRaw by the JSON gateway)
+// and OpenTelemetry's receivers (OTLP/HTTP) do, refuses what the real ones were seen to refuse, and fails on demand.
 //
 //	receiver [-addr HOST:PORT] [-cert FILE -key FILE] DIR
 //
@@ -35,6 +35,7 @@ type Record struct {
 	ID       string            `json:"id"`
 	Labels   map[string]string `json:"labels"`
 	Profile  *Contents         `json:"profile"`
+	More     []*Contents       `json:"more,omitempty"` // OTLP: the profiles after the first
 }
 
 type receiver struct {
@@ -120,6 +121,8 @@ func (r *receiver) play(w http.ResponseWriter, request *http.Request, next http.
 		refuse(w, 500, "unknown", "rpc error: code = Unavailable desc = service is unavailable")
 	case "toolarge":
 		refuse(w, 429, "resource_exhausted", "message size 300 is larger than configured max 200")
+	case "partial": // OTLP's way to refuse with a 200
+		refusePart(w)
 	case "echo": // tells the secret it was sent
 		refuse(w, 403, "permission_denied", "no entry for "+request.Header.Get("Authorization"))
 	case "retryafter":
@@ -173,6 +176,7 @@ func main() {
 	routes.HandleFunc("GET /received", r.list)
 	r.routePyroscope(routes)
 	r.routeParca(routes)
+	r.routeOtlp(routes)
 	listener, err := net.Listen("tcp", *address)
 	if err != nil {
 		log.Fatal(err)
