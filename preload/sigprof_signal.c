@@ -301,8 +301,11 @@ void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext)
 	uint64_t *mask = (uint64_t *)&((ucontext_t *)ucontext)->uc_sigmask;
 	struct dp_sigprof_action action;
 
-	if (dp_is_tick(info))
-		return; /* of a timer that has been deleted since */
+	if (dp_is_tick(info)) { /* of a timer that has been deleted since */
+		if (dp_load_relaxed(&dp_host.is_aimed))
+			dp_sigprof_aimed_tick(signo, ucontext);
+		return;
+	}
 	if (info->si_code == SI_TKILL && dp_load_relaxed(&dp_host.is_aimed))
 		aim_has_arrived();
 	dp_sigprof_restore_info(info);
