@@ -75,6 +75,7 @@ enum dp_off {
 	DP_OFF_CLONE = 2,    /* name spaces pending: no clone */
 	DP_OFF_DISABLED = 4, /* for good */
 	DP_OFF_STOPPED = 8,  /* by deepprof_stop(), or not started yet: no timers, everything else as usual */
+	DP_OFF_ENDED = 16,   /* the agent was told that nothing more comes; a forked child begins anew */
 };
 
 struct r_debug; /* link.h */

@@ -202,6 +202,7 @@ void dp_host_after_fork(void)
 		}
 	}
 	dp_store_relaxed(&dp_host.region, NULL); /* not mapped here */
+	atomic_fetch_and(&dp_host.off, ~(uint32_t)DP_OFF_ENDED);
 	dp_store_relaxed(&dp_host.is_keeping, 0);
 	dp_labels_after_fork();
 	dp_store_relaxed(&dp_host.ticks, 0);

@@ -40,7 +40,7 @@ enum {
 
 static bool may_call_system(void)
 {
-	return !(dp_load_relaxed(&dp_host.off) & (DP_OFF_SECCOMP | DP_OFF_DISABLED));
+	return !(dp_load_relaxed(&dp_host.off) & (DP_OFF_SECCOMP | DP_OFF_DISABLED | DP_OFF_ENDED));
 }
 
 static bool same_links(const char *one_path, const char *other_path)
@@ -592,8 +592,8 @@ void dp_housekeep(struct dp_thread *self)
 	uint32_t free = 0;
 	if (!dp_cas(&dp_host.is_keeping, &free, 1))
 		return;
-	/* A tick that was on its way when all was stopped leaves things as they are. */
-	if (!(dp_load_acquire(&dp_host.off) & DP_OFF_STOPPED))
+	/* A tick that was on its way when all was stopped or ended leaves things as they are. */
+	if (!(dp_load_acquire(&dp_host.off) & (DP_OFF_STOPPED | DP_OFF_ENDED)))
 		do_one_thing(dp_load_acquire(&dp_host.region), tick);
 	dp_store_release(&dp_host.is_keeping, 0);
 }
@@ -666,13 +666,17 @@ bool dp_housekeep_end(uint32_t answer_ms)
 	struct dp_region *region = dp_load_acquire(&dp_host.region);
 	if (region) {
 		struct timespec now = {0};
+		const bool is_last_word = answer_ms && may_clone();
+		/* A tick after this would find that the agent has left, and begin another profile of this process. */
+		if (is_last_word)
+			atomic_fetch_or(&dp_host.off, DP_OFF_ENDED);
 		dp_tell_modules(region);
 		settle_threads();
 		tell_all_labels(region);
 		DP_SYS2(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now);
 		dp_store_relaxed(&region->end_cpu_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
 		dp_store_release(&region->is_ending, 1);
-		if (answer_ms && may_clone()) {
+		if (is_last_word) {
 			struct dp_errand errand = {.kind = DP_ERRAND_FLUSH, .timeout_ms = answer_ms};
 			is_answered = dp_helper_run(&errand) == 0;
 		}

@@ -419,16 +419,8 @@ static __attribute__((noinline)) void take_tick(struct dp_thread *self, const uc
 		dp_housekeep(self);
 }
 
-void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
+static void count_tick(struct dp_thread *self, const siginfo_t *info, const ucontext_t *ucontext)
 {
-	struct dp_thread *self = dp_thread_of(info);
-	if (!self) {
-		if (dp_host.on_foreign)
-			dp_host.on_foreign(signo, info, ucontext);
-		return;
-	}
-	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid || dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_STOPPED))
-		return;
 	/* The kernel's own frame may have taken all but a few words: processors with large registers push 3 to 11 KiB. */
 	enum { LEAF_BYTES = 640 };
 	const uintptr_t left = stack_left(self, ucontext);
@@ -439,6 +431,20 @@ void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
 		take_tick(self, ucontext, weight_ns, left);
 	else
 		dp_count_loss(DP_DROP_TINY_STACK, weight_ns);
+}
+
+void dp_on_tick(int signo, siginfo_t *info, void *ucontext)
+{
+	struct dp_thread *self = dp_thread_of(info);
+	if (!self) {
+		if (dp_host.on_foreign)
+			dp_host.on_foreign(signo, info, ucontext);
+		return;
+	}
+	if (dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
+		return;
+	if (!(dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_STOPPED | DP_OFF_ENDED)))
+		count_tick(self, info, ucontext);
 	if (dp_load_relaxed(&dp_host.is_aimed))
 		dp_host.on_aimed(signo, ucontext);
 }

@@ -11,7 +11,7 @@
 static inline bool dp_hooks_are_on(void)
 {
 	return dp_load_acquire(&dp_host.is_armed) && dp_load_relaxed(&dp_owner.pid) == dp_host.pid &&
-	       !(dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_SECCOMP));
+	       !(dp_load_relaxed(&dp_host.off) & (DP_OFF_DISABLED | DP_OFF_SECCOMP | DP_OFF_ENDED));
 }
 
 /* Hook. The module list and the code map as the loader has them now; errno is kept. */

@@ -147,17 +147,6 @@ DP_EXPORT int siggetmask(void)
 
 /* ---- new threads ---- */
 
-/* Takes a tick that came between arming and pausing out of the queue again. */
-static void drop_pending_tick(void)
-{
-	const uint64_t set = DP_SIGPROF_BIT;
-	const struct timespec now = {0};
-	siginfo_t info;
-	const long signo = DP_SYS4(SYS_rt_sigtimedwait, &set, &info, &now, sizeof set);
-	if (signo == SIGPROF && !dp_is_tick(&info))
-		DP_SYS3(SYS_rt_sigqueueinfo, DP_SYS0(SYS_getpid), SIGPROF, &info);
-}
-
 /* A SIGPROF that a thread sends itself while it blocks SIGPROF (in a handler, say, that cleans up and dies by the same
  * signal) is one signal with a tick that is pending already: the tick gives way. */
 static int send_self(int (*send)(pthread_t, int), pthread_t thread, int signo)
@@ -168,7 +157,7 @@ static int send_self(int (*send)(pthread_t, int), pthread_t thread, int signo)
 		self = dp_thread_by_tid((int32_t)DP_SYS0(SYS_gettid));
 	if (self) {
 		dp_timer_pause(self);
-		drop_pending_tick();
+		dp_sigprof_drop_tick();
 	}
 	errno = saved_errno;
 	const int result = send ? send(thread, signo) : DP_REAL(raise)(signo);
@@ -209,7 +198,7 @@ void dp_sigprof_thread_start(bool is_apart)
 		dp_sigprof_set_mask(chosen);
 	} else {
 		dp_sigprof_pause();
-		drop_pending_tick();
+		dp_sigprof_drop_tick(); /* that came between arming and pausing */
 	}
 }
 

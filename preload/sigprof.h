@@ -66,10 +66,12 @@ void dp_sigprof_set_mask(uint64_t mask);
 /* Stop and start the calling thread's timer; both harmless when there is nothing to do. */
 void dp_sigprof_pause(void);
 void dp_sigprof_resume(void);
-/* In a thread or child whose timer is new: nothing stands still. */
 /* Does the calling thread's timer stand still for a blocked SIGPROF? */
 bool dp_sigprof_is_paused(void);
+/* In a thread or child whose timer is new: nothing stands still. */
 void dp_sigprof_forget(void);
+/* SIGPROF is blocked: takes a tick that is pending out of the queue; the application's signal goes back into it. */
+void dp_sigprof_drop_tick(void);
 
 /* Hook, around a SIGPROF for another thread of this process: the kernel drops it where a tick is pending there already,
  * for both are one signal to it; that tick then stands for both. thread: its thread pointer, as pthread_t is. False:

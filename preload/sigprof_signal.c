@@ -160,14 +160,37 @@ static void send_again(const siginfo_t *info, bool to_this_thread)
 	}
 }
 
-/* The block becomes real when this handler returns, and the signal waits as it would have waited. */
+/* True: the application's. */
+static bool take_pending(siginfo_t *info)
+{
+	const uint64_t set = DP_SIGPROF_BIT;
+	const struct timespec now = {0};
+	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
+		return false;
+	return DP_SYS4(SYS_rt_sigtimedwait, &set, info, &now, MASK_SIZE) == SIGPROF && !dp_is_tick(info);
+}
+
+void dp_sigprof_drop_tick(void)
+{
+	siginfo_t info;
+	if (take_pending(&info))
+		send_again(&info, info.si_code == SI_TKILL);
+}
+
+/* The block becomes real when this handler returns, and the signal waits as it would have waited. A tick that has come
+ * since the handler began is out of the way first: to the kernel a pending one and ours are one signal, and what it
+ * keeps is the tick, which it then throws away because its timer was stopped. */
 static void hold(const siginfo_t *info, uint64_t *mask)
 {
+	siginfo_t other;
 	dp_store_relaxed(&dp_sigprof.is_real, true);
 	dp_store_relaxed(&dp_sigprof.has_real, true);
 	*mask |= DP_SIGPROF_BIT;
 	dp_sigprof_pause();
+	const bool has_other = take_pending(&other);
 	send_again(info, info->si_code == SI_TKILL);
+	if (has_other)
+		send_again(&other, other.si_code == SI_TKILL);
 }
 
 /* Dies of it, by the signal itself, so that whoever waits for us sees the same status. */
@@ -180,6 +203,7 @@ static void die(const siginfo_t *info, uint64_t *mask)
 		return; /* the kernel passes over what would end the first process of a name space */
 	DP_SYS4(SYS_rt_sigaction, SIGPROF, &usual, 0, MASK_SIZE);
 	*mask &= ~DP_SIGPROF_BIT;
+	dp_sigprof_drop_tick(); /* see hold(); one that comes now does as well */
 	send_again(info, true);
 }
 
@@ -277,8 +301,11 @@ void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext)
 	uint64_t *mask = (uint64_t *)&((ucontext_t *)ucontext)->uc_sigmask;
 	struct dp_sigprof_action action;
 
-	if (dp_is_tick(info))
-		return; /* of a timer that has been deleted since */
+	if (dp_is_tick(info)) { /* of a timer that has been deleted since */
+		if (dp_load_relaxed(&dp_host.is_aimed))
+			dp_sigprof_aimed_tick(signo, ucontext);
+		return;
+	}
 	if (info->si_code == SI_TKILL && dp_load_relaxed(&dp_host.is_aimed))
 		aim_has_arrived();
 	dp_sigprof_restore_info(info);

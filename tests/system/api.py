@@ -109,7 +109,8 @@ for program, preload in ((PLAIN, True), (LINKED, False)):
     for thread in ("in_old_thread", "in_new_thread"):
         check(f"{name}: {thread} is sampled after the start", share(stacks, f"^{thread}$") > 0.25, stacks)
     directory, lines, result = start(program, "at_once", preload=preload, output="p.pb.gz")
-    same(f"{name}: starts and stops from four threads", lines, ["stopped timers 0", "start 0", "timers 1"])
+    same(f"{name}: starts and stops from four threads", lines,
+         ["stopped timers 0", "start 0", "timers 1", "flush 0"])
     stacks = profile(os.path.join(directory, "p.pb.gz"))
     check(f"{name}: after which it works", share(stacks, "^while_started$") > 0, stacks)
     check(f"{name}: and ends as it would", result.returncode == 0, result.stderr)

@@ -4,10 +4,13 @@
 takes from its environment and its configuration file."""
 import os
 import sys
+import time
 
 import support
 from pprof_file import Profile
 from support import check
+
+LATE_END = sys.argv[1]
 
 BURN = "perl -e 'for (1..4000000) { $x += $_ }'"
 FORK = "perl -e 'if (!fork) { for (1..4000000) { $x += $_ } exit } wait; for (1..4000000) { $x += $_ }'"
@@ -41,6 +44,23 @@ folder, _ = preloaded("exec " + FORK, children="false")
 check("children=false leaves alone what it forks", len(profiles(folder)) == 1, os.listdir(folder))
 folder, _ = preloaded("exec " + FORK)
 check("by default both are profiled", len(profiles(folder)) == 2, os.listdir(folder))
+
+# A program's last milliseconds come after the profile was written; here they are many.
+late = {"LD_PRELOAD": f"{support.LIBRARY}:{LATE_END}"}
+folder = support.scratch()
+done = support.run(["perl", "-e", "for (1..4000000) { $x += $_ }"], env={**support.environment(), **late}, cwd=folder)
+said = done.stderr.decode().splitlines()
+check("a program that works on after its profile was written says so once", len(said) == 1 and ": wrote " in said[0], said)
+time.sleep(1)
+check("and has written one profile", len(profiles(folder)) == 1 and len(os.listdir(folder)) == 2, os.listdir(folder))
+for name in profiles(folder):
+    stacks = support.collapsed(os.path.join(folder, name))
+    check("in which the program's work is", support.share(stacks, "^main$") > 0.5, stacks)
+folder = support.scratch()
+support.run(["perl", "-e", "for (1..4000000) { $x += $_ }"], env={**support.environment(output="x.pb.gz"), **late}, cwd=folder)
+support.wait_for(os.path.join(folder, "x.pb.gz"))
+stacks = support.collapsed(os.path.join(folder, "x.pb.gz"))
+check("where nobody waits for the profile, the work at the end is in it, too", support.share(stacks, "^late_work$") > 0.2, stacks)
 
 for key, value, said in (
         ("rates", "3", "unknown setting DEEPPROF_RATES"),

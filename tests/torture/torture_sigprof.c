@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
 
@@ -356,6 +357,33 @@ static void blocked_all_default(void)
 	raise(SIGPROF);
 	say("alive");
 	burn(50);
+	unblock(0);
+	say("never");
+}
+
+/* By the kernel's own calls: nobody else is told. */
+static void send_raw(bool to_this_thread, int code, uint64_t value)
+{
+	siginfo_t info = {.si_signo = SIGPROF, .si_code = code};
+	info.si_pid = getpid();
+	info.si_value.sival_ptr = (void *)(uintptr_t)value;
+	must((to_this_thread ? syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGPROF, &info)
+			     : syscall(SYS_rt_sigqueueinfo, getpid(), SIGPROF, &info)) == 0,
+		"send");
+}
+
+/* A tick is pending when the first signal of the program's own meets its block of everything. To the kernel the two are
+ * one signal, and the program would wait for its own in vain. The signal is the thread's and the tick (by the cookie of
+ * capture/thread_signal.c, of no thread) the process's, so that the kernel delivers them in this order. */
+static void blocked_beside_a_tick(void)
+{
+	const uint64_t sigprof = UINT64_C(1) << (SIGPROF - 1);
+	block(0);
+	burn(20);
+	must(syscall(SYS_rt_sigprocmask, SIG_BLOCK, &sigprof, NULL, sizeof sigprof) == 0, "block");
+	send_raw(false, SI_TIMER, UINT64_C(0xd9f000000000ffff));
+	send_raw(true, SI_QUEUE, 4713);
+	must(syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &sigprof, NULL, sizeof sigprof) == 0, "unblock");
 	unblock(0);
 	say("never");
 }
@@ -880,7 +908,8 @@ int main(int argc, char **argv)
 		{"raised_ignored", raised_ignored}, {"once", once}, {"nested", nested},
 		{"own_itimer", own_itimer}, {"own_itimer_default", own_itimer_default},
 		{"own_timer", own_timer}, {"blocked_alone", blocked_alone}, {"blocked_all", blocked_all},
-		{"blocked_all_default", blocked_all_default}, {"blocks_told_apart", blocks_told_apart},
+		{"blocked_all_default", blocked_all_default},
+		{"blocked_beside_a_tick", blocked_beside_a_tick}, {"blocks_told_apart", blocks_told_apart},
 		{"waited", waited}, {"signal_thread", signal_thread}, {"descriptor", descriptor},
 		{"suspended", suspended}, {"threads_inherit", threads_inherit},
 		{"forks_inherit", forks_inherit}, {"execs_inherit", execs_inherit},
