@@ -65,9 +65,9 @@ static int add_lines(struct dp_profile *profile, const struct dp_symbol *symbols
 {
 	for (int i = 0; i < count; i++) {
 		const struct dp_function function = {
-		        .name = dp_profile_text(profile, symbols[i].name),
-		        .system_name = dp_profile_text(profile, symbols[i].system_name),
-		        .file = dp_profile_text(profile, symbols[i].file),
+		        .name = symbols[i].name,
+		        .system_name = symbols[i].system_name,
+		        .file = symbols[i].file,
 		        .start_line = symbols[i].start_line,
 		};
 		lines[i].function = dp_profile_function(profile, &function);
