@@ -8,6 +8,8 @@
  * an origin does not lead in circles is checked by libdw. */
 #include "symbols/dwarf_frames.h"
 
+#include "base/arena.h"
+
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>
@@ -46,6 +48,12 @@ struct unit_range {
 	uint32_t unit;
 };
 
+/* Finding the scopes around a function walks much of its unit, and each inlined copy asks anew. */
+struct scoped_name {
+	const void *entry; /* Dwarf_Die.addr of the declaration; NULL: free */
+	const char *name, *scoped;
+};
+
 struct dp_dwarf {
 	const struct dp_elf_file *file;
 	Elf *elf, *alt_elf;
@@ -55,6 +63,9 @@ struct dp_dwarf {
 	struct unit_range *ranges;
 	size_t range_count, range_room;
 	bool is_indexed;
+	struct scoped_name *scoped_names; /* open addressing */
+	size_t scoped_count, scoped_room;
+	struct dp_arena texts;
 	size_t estimate;
 	size_t scratch_used;
 	char scratch[SCRATCH_BYTES]; /* qualified names of one look-up */
@@ -161,6 +172,8 @@ void dp_dwarf_free(struct dp_dwarf *dwarf)
 		free(dwarf->units[i].functions);
 	free(dwarf->units);
 	free(dwarf->ranges);
+	free(dwarf->scoped_names);
+	dp_arena_fini(&dwarf->texts);
 	if (dwarf->dwarf)
 		dwarf_end(dwarf->dwarf);
 	if (dwarf->alt)
@@ -461,25 +474,22 @@ static void append_scope(struct dp_dwarf *dwarf, Dwarf_Die *entry, const char *f
 	append(dwarf, "::");
 }
 
-/* A::B::name where the compiler left no linkage name. libdw knows no parents; entries lie in order, so the
- * parent at each level is the last that starts before the one we want. */
-static const char *qualified(struct dp_dwarf *dwarf, Dwarf_Die *function, const char *name)
+/* A::B::name into the scratch memory. libdw knows no parents; entries lie in order, so the parent at each level is
+ * the last that starts before the one we want. NULL: no room, or not in a unit. */
+static const char *spell_scopes(struct dp_dwarf *dwarf, const Dwarf_Die *wanted, const char *name)
 {
-	Dwarf_Die wanted = *function, parent, entry, next;
+	Dwarf_Die of = *wanted, parent, entry, next;
 	int budget = ENTRIES_MOST;
-	follow_origins(&wanted);
-	if (!dwarf_diecu(&wanted, &parent, NULL, NULL))
-		return name;
-	if (dwarf->scratch_used + 3 > SCRATCH_BYTES)
-		return name;
+	if (!dwarf_diecu(&of, &parent, NULL, NULL) || dwarf->scratch_used + 3 > SCRATCH_BYTES)
+		return NULL;
 	char *const start = dwarf->scratch + dwarf->scratch_used;
 	for (int depth = 0; depth < DEPTH_MOST && !dwarf_child(&parent, &entry); depth++) {
-		if (entry.addr > wanted.addr)
+		if (entry.addr > wanted->addr)
 			break;
-		while (--budget > 0 && entry.addr != wanted.addr && !dwarf_siblingof(&entry, &next) &&
-			next.addr <= wanted.addr)
+		while (--budget > 0 && entry.addr != wanted->addr && !dwarf_siblingof(&entry, &next) &&
+			next.addr <= wanted->addr)
 			entry = next;
-		if (entry.addr == wanted.addr || budget <= 0)
+		if (entry.addr == wanted->addr || budget <= 0)
 			break;
 		append_scope(dwarf, &entry, name);
 		parent = entry;
@@ -487,6 +497,54 @@ static const char *qualified(struct dp_dwarf *dwarf, Dwarf_Die *function, const 
 	append(dwarf, name);
 	dwarf->scratch[dwarf->scratch_used++] = '\0';
 	return start;
+}
+
+static struct scoped_name *scoped_slot(const struct dp_dwarf *dwarf, const void *entry, const char *name)
+{
+	size_t at = (size_t)(((uintptr_t)entry * 0x9e3779b97f4a7c15u) >> 32) & (dwarf->scoped_room - 1);
+	while (dwarf->scoped_names[at].entry &&
+		(dwarf->scoped_names[at].entry != entry || dwarf->scoped_names[at].name != name))
+		at = (at + 1) & (dwarf->scoped_room - 1);
+	return &dwarf->scoped_names[at];
+}
+
+static bool make_scoped_room(struct dp_dwarf *dwarf)
+{
+	if (dwarf->scoped_count * 4 < dwarf->scoped_room * 3)
+		return true;
+	const size_t former_room = dwarf->scoped_room;
+	struct scoped_name *const former = dwarf->scoped_names;
+	struct scoped_name *grown = calloc(former_room ? 2 * former_room : 64, sizeof *grown);
+	if (!grown)
+		return false;
+	dwarf->scoped_names = grown;
+	dwarf->scoped_room = former_room ? 2 * former_room : 64;
+	for (size_t i = 0; i < former_room; i++)
+		if (former[i].entry)
+			*scoped_slot(dwarf, former[i].entry, former[i].name) = former[i];
+	free(former);
+	dwarf->estimate += (dwarf->scoped_room - former_room) * sizeof *grown;
+	return true;
+}
+
+/* A::B::name where the compiler left no linkage name. */
+static const char *qualified(struct dp_dwarf *dwarf, Dwarf_Die *function, const char *name)
+{
+	Dwarf_Die wanted = *function;
+	follow_origins(&wanted);
+	if (!make_scoped_room(dwarf))
+		return name;
+	struct scoped_name *slot = scoped_slot(dwarf, wanted.addr, name);
+	if (slot->entry)
+		return slot->scoped;
+	const char *scoped = spell_scopes(dwarf, &wanted, name);
+	const char *kept = scoped ? dp_arena_copy(&dwarf->texts, scoped, strlen(scoped)) : NULL;
+	if (!kept)
+		return scoped ? scoped : name;
+	*slot = (struct scoped_name){wanted.addr, name, kept};
+	dwarf->scoped_count++;
+	dwarf->estimate += strlen(kept) + 1;
+	return kept;
 }
 
 static void name_frame(
