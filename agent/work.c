@@ -2,6 +2,7 @@
  * From bytes of rings to counted stacks. */
 #include "agent/work.h"
 
+#include "agent/deliver.h"
 #include "agent/tasks.h"
 #include "base/log.h"
 #include "export/frames.h"
@@ -57,6 +58,7 @@ void dp_work_fini(struct dp_process *process)
 	dp_names_free(&work->names);
 	dp_perf_map_free(work->perf_map);
 	dp_profile_free(work->total);
+	dp_places_fini(&work->places);
 	while (work->held) {
 		struct dp_job *next = work->held->next;
 		free(work->held);
@@ -407,7 +409,11 @@ struct dp_profile *dp_work_close_window(struct dp_process *process)
 	struct dp_work *work = process->work;
 	const int64_t now = realtime_ns();
 	count_missing(process);
-	struct dp_profile *profile = dp_window_profile(process, now);
+	struct dp_profile *profile = NULL;
+	if (dp_deliver_is_one_file(process))
+		dp_window_into_total(process, now);
+	else
+		profile = dp_window_profile(process, now);
 	dp_stacks_fini(&work->stacks);
 	dp_stacks_init(&work->stacks, WINDOW_BYTES);
 	memcpy(work->losses_told, work->losses, sizeof work->losses_told);
