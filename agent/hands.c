@@ -15,12 +15,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FDS_MOST = 65, QUIT_FLUSH_MS = 3000, ANSWER_FLUSH_MS = 3000 };
+enum { FDS_MOST = 65, QUIT_FLUSH_MS = 3000, ANSWER_FLUSH_MS = 3000, LATER_MS = 1000, LATER_BYTES = 64 * 1024 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dp_job *first, **last = &first;
 static size_t backlog;
 static bool is_working;
+static uint64_t later_since_ms; /* since when a job waits that woke nobody; 0: none */
 static int wake_fd = -1;
 static pthread_t thread;
 static bool has_thread;
@@ -160,8 +161,10 @@ static struct dp_job *take_job(void)
 	is_working = job != NULL;
 	if (job) {
 		first = job->next;
-		if (!first)
+		if (!first) {
 			last = &first;
+			later_since_ms = 0;
+		}
 		backlog -= sizeof *job + job->size;
 	}
 	pthread_mutex_unlock(&lock);
@@ -194,21 +197,62 @@ static void *work(void *unused)
 	}
 }
 
-void dp_hands_give(struct dp_job *job)
+static void append(struct dp_job *job)
+{
+	job->next = NULL;
+	*last = job;
+	last = &job->next;
+	backlog += sizeof *job + job->size;
+}
+
+static void wake(void)
 {
 	const uint64_t one = 1;
+	if (write(wake_fd, &one, sizeof one) < 0)
+		dp_debug("wake: %s", strerror(errno));
+}
+
+void dp_hands_give(struct dp_job *job)
+{
 	if (!has_thread) {
 		do_job(job);
 		return;
 	}
 	pthread_mutex_lock(&lock);
-	job->next = NULL;
-	*last = job;
-	last = &job->next;
-	backlog += sizeof *job + job->size;
+	append(job);
+	later_since_ms = 0;
 	pthread_mutex_unlock(&lock);
-	if (write(wake_fd, &one, sizeof one) < 0)
-		dp_debug("wake: %s", strerror(errno));
+	wake();
+}
+
+static bool is_late(uint64_t now_ms)
+{
+	return later_since_ms && (backlog >= LATER_BYTES || now_ms - later_since_ms >= LATER_MS);
+}
+
+void dp_hands_give_later(struct dp_job *job, uint64_t now_ms)
+{
+	if (!has_thread) {
+		do_job(job);
+		return;
+	}
+	pthread_mutex_lock(&lock);
+	append(job);
+	if (!later_since_ms)
+		later_since_ms = now_ms;
+	pthread_mutex_unlock(&lock);
+	dp_hands_nudge(now_ms);
+}
+
+void dp_hands_nudge(uint64_t now_ms)
+{
+	pthread_mutex_lock(&lock);
+	const bool is_due = is_late(now_ms);
+	if (is_due)
+		later_since_ms = 0;
+	pthread_mutex_unlock(&lock);
+	if (is_due)
+		wake();
 }
 
 int dp_hands_start(const struct dp_agent_options *options, bool own_thread)
