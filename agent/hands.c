@@ -8,11 +8,13 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FDS_MOST = 65, QUIT_FLUSH_MS = 3000, ANSWER_FLUSH_MS = 3000, LATER_MS = 1000, LATER_BYTES = 64 * 1024 };
@@ -27,6 +29,7 @@ static pthread_t thread;
 static bool has_thread;
 static _Atomic uint64_t all_samples, all_cpu_ns, all_losses;
 static _Atomic bool is_delivering;
+static bool is_in_host; /* malloc there is not ours to tune */
 
 struct dp_job *dp_job_new(enum dp_job_kind kind, struct dp_process *process, size_t size)
 {
@@ -70,7 +73,11 @@ static void answer(int socket)
 
 static void close_window(struct dp_process *process)
 {
+	struct timespec now;
 	dp_deliver_window(process, dp_work_close_window(process));
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (dp_objects_rest((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) && !is_in_host)
+		malloc_trim(0);
 }
 
 static void end(struct dp_process *process, const struct dp_job *job)
@@ -258,6 +265,7 @@ void dp_hands_nudge(uint64_t now_ms)
 int dp_hands_start(const struct dp_agent_options *options, bool own_thread)
 {
 	dp_deliver_init(options);
+	is_in_host = options->is_thread;
 	if (!own_thread)
 		return 0;
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SIZE = 1024, MOST_SIZE = 1 << 17 };
+enum { FIRST_SIZE = 64, MOST_SIZE = 1 << 17 };
 
 void dp_places_begin(struct dp_places *places, uint32_t runtimes)
 {

@@ -56,7 +56,7 @@ static uint32_t folded(uint64_t hash)
 
 static bool index_grow(struct index *index)
 {
-	const uint32_t size = index->size ? index->size * 2 : 256;
+	const uint32_t size = index->size ? index->size * 2 : 32;
 	struct slot *slots = calloc(size, sizeof *slots);
 	if (!slots)
 		return false;

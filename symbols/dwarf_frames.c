@@ -84,6 +84,40 @@ static bool make_room(void **array, size_t *room, size_t count, size_t size)
 	return true;
 }
 
+/* What nothing here asks for, as large as the rest together. */
+static bool is_needless(const char *section)
+{
+	static const char *const names[] = {"aranges", "frame", "gnu_pubnames", "gnu_pubtypes", "loc", "loclists", "macinfo",
+		"macro", "names", "pubnames", "pubtypes"};
+	if (!strncmp(section, ".debug_", 7))
+		section += 7;
+	else if (!strncmp(section, ".zdebug_", 8))
+		section += 8;
+	else
+		return false;
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (!strcmp(section, names[i]))
+			return true;
+	return false;
+}
+
+/* libdw unpacks all debug sections at once; those whose header says that they are elsewhere it leaves alone. */
+static void hide_needless(const struct dp_elf_file *file, uint8_t *table)
+{
+	Elf64_Shdr names, section;
+	size_t size;
+	if (!dp_elf_section_at(file, file->section_names, &names))
+		return;
+	const uint8_t *texts = dp_elf_section_bytes(file, &names, &size);
+	for (size_t i = 1; dp_elf_section_at(file, i, &section); i++) {
+		const char *name = dp_elf_text(texts, size, section.sh_name);
+		if (!name || !is_needless(name))
+			continue;
+		section.sh_type = SHT_NOBITS;
+		memcpy(table + i * sizeof section, &section, sizeof section);
+	}
+}
+
 /* Where libelf unpacks a section it says so in the section's header, in our bytes, which others read too: the
  * table is writable for that moment, and after it what it was. libdw then has what it wants of it. */
 static Dwarf *begin(const struct dp_elf_file *file, Elf **elf)
@@ -104,12 +138,14 @@ static Dwarf *begin(const struct dp_elf_file *file, Elf **elf)
 	elf_version(EV_CURRENT);
 	if (!is_mapped ||
 		!mprotect(first_page, (size_t)(table + size - first_page), PROT_READ | PROT_WRITE)) {
+		hide_needless(file, table);
 		*elf = elf_memory((char *)file->bytes, file->size);
 		dwarf = *elf ? dwarf_begin_elf(*elf, DWARF_C_READ, NULL) : NULL;
 		memcpy(table, former, size);
 		if (is_mapped)
 			mprotect(first_page, (size_t)(table + size - first_page), PROT_READ);
 	}
+	dp_elf_let_go(file); /* what was unpacked is not looked at again */
 	free(former);
 	return dwarf;
 }
@@ -117,11 +153,15 @@ static Dwarf *begin(const struct dp_elf_file *file, Elf **elf)
 /* Unpacked debug sections stay in libelf's memory. */
 static size_t unpacked_size(const struct dp_elf_file *file)
 {
-	Elf64_Shdr section;
-	size_t total = 0;
+	Elf64_Shdr names, section;
+	size_t total = 0, texts_size = 0;
+	if (!dp_elf_section_at(file, file->section_names, &names))
+		return 0;
+	const uint8_t *texts = dp_elf_section_bytes(file, &names, &texts_size);
 	for (size_t i = 1; dp_elf_section_at(file, i, &section); i++) {
 		Elf64_Chdr header;
-		if (!(section.sh_flags & SHF_COMPRESSED) || section.sh_offset > file->size ||
+		const char *name = dp_elf_text(texts, texts_size, section.sh_name);
+		if (!(section.sh_flags & SHF_COMPRESSED) || !name || is_needless(name) || section.sh_offset > file->size ||
 			file->size - section.sh_offset < sizeof header)
 			continue;
 		memcpy(&header, file->bytes + section.sh_offset, sizeof header);
