@@ -61,7 +61,8 @@ struct dp_process {
 	struct dp_pace pace;
 	uint32_t ready_told; /* last value put into tables_ready */
 	uint32_t arm_told;
-	uint64_t next_sweep_ms;
+	uint64_t next_sweep_ms, next_whole_sweep_ms;
+	uint64_t threads_seen; /* which threads were listed at the last look, as a sum */
 	uint64_t cpu_ns;       /* its CPU clock before the rings were last emptied; 0: not to be read */
 	uint32_t bare_tids[16]; /* threads without a timer that the last sweep found */
 	bool has_bare_threads;  /* two sweeps in a row found one */
@@ -110,6 +111,10 @@ struct dp_job {
 int dp_hands_start(const struct dp_agent_options *options, bool own_thread);
 struct dp_job *dp_job_new(enum dp_job_kind kind, struct dp_process *process, size_t size); /* NULL: no memory */
 void dp_hands_give(struct dp_job *job);
+/* The same without waking them, which costs more than a job of a few samples: they take it up with the next job that
+ * wakes them, when much waits, or when the oldest has waited for a second and somebody nudges. */
+void dp_hands_give_later(struct dp_job *job, uint64_t now_ms);
+void dp_hands_nudge(uint64_t now_ms);
 /* Bytes of jobs that wait; the ears leave rings full beyond a limit. */
 size_t dp_hands_backlog(void);
 /* Samples and CPU time seen so far, for the progress line. */

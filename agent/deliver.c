@@ -127,6 +127,11 @@ static bool is_file_per_window(const struct dp_process *process)
 	return strstr(process->settings->output, "%t") != NULL;
 }
 
+bool dp_deliver_is_one_file(const struct dp_process *process)
+{
+	return !*process->settings->server && !options->run_output && wants_file(process) && !is_file_per_window(process);
+}
+
 /* An agent before us left while this host lived and wrote what it had: the same file, younger than the host. It
  * becomes the first part, NAME.1.pb.gz. */
 static void keep_earlier_part(const struct dp_process *process, const char *path)

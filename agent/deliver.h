@@ -11,6 +11,8 @@
 void dp_deliver_init(const struct dp_agent_options *options);
 /* Do all processes' windows become one profile? */
 bool dp_deliver_is_merged(void);
+/* Do this host's windows become one file and nothing else? */
+bool dp_deliver_is_one_file(const struct dp_process *process);
 /* One window of a host, which may be NULL (nothing in it). Takes the profile over. */
 void dp_deliver_window(struct dp_process *process, struct dp_profile *profile);
 /* The host is over: writes its files. */

@@ -25,6 +25,7 @@
 
 enum {
 	SWEEP_MS = 1000,
+	WHOLE_SWEEP_MS = 5000,
 	LAST_MS = 50,      /* for the first message of who knocked while we were leaving */
 	DELIVER_MS = 5000, /* to deliver what is left when the last host is gone */
 	BACKLOG_MOST = 32 * 1024 * 1024,
@@ -117,6 +118,26 @@ static void lane_view(const struct dp_process *process, uint32_t lane, struct dp
 	view->size = DP_LANE_RING_SIZE;
 }
 
+/* The threads with a timer: how many, and a sum that differs when one of them does. */
+static unsigned count_threads(const struct dp_region *region, uint64_t *sum)
+{
+	unsigned count = 0;
+	*sum = 0;
+	for (uint32_t i = 0; i < DP_THREAD_MAX; i++) {
+		const uint64_t tid = dp_load_relaxed(&region->threads[i].tid);
+		count += tid != 0;
+		*sum += tid * UINT64_C(0x9e3779b97f4a7c15) * (i + 1);
+	}
+	return count;
+}
+
+/* The name of a thread can be asked for while it lives alone: samples of new ones do not wait. */
+static bool has_new_threads(struct dp_process *process)
+{
+	const uint64_t seen = process->threads_seen;
+	return count_threads(process->region, &process->threads_seen) == DP_THREAD_MAX || process->threads_seen != seen;
+}
+
 /* Empties the rings; the logs after them, so that they tell of every module and label a record can mean. */
 static void drain(struct dp_process *process)
 {
@@ -153,7 +174,9 @@ static void drain(struct dp_process *process)
 	        region->label_log.head - region->label_log.tail > DP_LABEL_LOG_SIZE / 4)
 		dp_pace_hurry(&process->pace, now);
 	drain_logs(process);
-	if (job)
+	if (job && !has_new_threads(process) && dp_pace_pause(&process->pace, now) > DP_PACE_LEAST_MS)
+		dp_hands_give_later(with_account(job), now);
+	else if (job)
 		dp_hands_give(with_account(job));
 }
 
@@ -508,11 +531,25 @@ static unsigned accept_all(int patience_ms)
 
 /* ---- the loop ---- */
 
+/* As many threads as are listed, by one question; looking at each costs the more the more there are. Who came when
+ * another left that is still listed is found by the next whole look. */
+static bool is_all_listed(const struct dp_process *process)
+{
+	char path[32];
+	struct stat status;
+	uint64_t sum;
+	snprintf(path, sizeof path, "/proc/%d/task", process->pid);
+	return stat(path, &status) == 0 && status.st_nlink == 2 + (nlink_t)count_threads(process->region, &sum);
+}
+
 static void sweep(struct dp_process *process, uint64_t now)
 {
 	if (now < process->next_sweep_ms)
 		return;
 	process->next_sweep_ms = now + SWEEP_MS;
+	if (now < process->next_whole_sweep_ms && !process->bare_tids[0] && is_all_listed(process))
+		return;
+	process->next_whole_sweep_ms = now + WHOLE_SWEEP_MS;
 	uint32_t wanted[16];
 	const unsigned count = dp_tasks_without_timer(process->pid, process->region, wanted, 16);
 	if (!count)
@@ -644,8 +681,10 @@ int dp_ears_run(const struct dp_agent_options *options)
 			if (process->has_ended)
 				end_process(process);
 		}
-		if (is_due)
+		if (is_due) {
 			last = now;
+			dp_hands_nudge(now);
+		}
 		if (processes || options->run_socket) {
 			lonely_since = now;
 		} else {

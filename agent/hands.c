@@ -8,24 +8,28 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { FDS_MOST = 65, QUIT_FLUSH_MS = 3000, ANSWER_FLUSH_MS = 3000 };
+enum { FDS_MOST = 65, QUIT_FLUSH_MS = 3000, ANSWER_FLUSH_MS = 3000, LATER_MS = 1000, LATER_BYTES = 64 * 1024 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dp_job *first, **last = &first;
 static size_t backlog;
 static bool is_working;
+static uint64_t later_since_ms; /* since when a job waits that woke nobody; 0: none */
 static int wake_fd = -1;
 static pthread_t thread;
 static bool has_thread;
 static _Atomic uint64_t all_samples, all_cpu_ns, all_losses;
 static _Atomic bool is_delivering;
+static bool is_in_host; /* malloc there is not ours to tune */
 
 struct dp_job *dp_job_new(enum dp_job_kind kind, struct dp_process *process, size_t size)
 {
@@ -69,7 +73,11 @@ static void answer(int socket)
 
 static void close_window(struct dp_process *process)
 {
+	struct timespec now;
 	dp_deliver_window(process, dp_work_close_window(process));
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (dp_objects_rest((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) && !is_in_host)
+		malloc_trim(0);
 }
 
 static void end(struct dp_process *process, const struct dp_job *job)
@@ -160,8 +168,10 @@ static struct dp_job *take_job(void)
 	is_working = job != NULL;
 	if (job) {
 		first = job->next;
-		if (!first)
+		if (!first) {
 			last = &first;
+			later_since_ms = 0;
+		}
 		backlog -= sizeof *job + job->size;
 	}
 	pthread_mutex_unlock(&lock);
@@ -194,26 +204,68 @@ static void *work(void *unused)
 	}
 }
 
-void dp_hands_give(struct dp_job *job)
+static void append(struct dp_job *job)
+{
+	job->next = NULL;
+	*last = job;
+	last = &job->next;
+	backlog += sizeof *job + job->size;
+}
+
+static void wake(void)
 {
 	const uint64_t one = 1;
+	if (write(wake_fd, &one, sizeof one) < 0)
+		dp_debug("wake: %s", strerror(errno));
+}
+
+void dp_hands_give(struct dp_job *job)
+{
 	if (!has_thread) {
 		do_job(job);
 		return;
 	}
 	pthread_mutex_lock(&lock);
-	job->next = NULL;
-	*last = job;
-	last = &job->next;
-	backlog += sizeof *job + job->size;
+	append(job);
+	later_since_ms = 0;
 	pthread_mutex_unlock(&lock);
-	if (write(wake_fd, &one, sizeof one) < 0)
-		dp_debug("wake: %s", strerror(errno));
+	wake();
+}
+
+static bool is_late(uint64_t now_ms)
+{
+	return later_since_ms && (backlog >= LATER_BYTES || now_ms - later_since_ms >= LATER_MS);
+}
+
+void dp_hands_give_later(struct dp_job *job, uint64_t now_ms)
+{
+	if (!has_thread) {
+		do_job(job);
+		return;
+	}
+	pthread_mutex_lock(&lock);
+	append(job);
+	if (!later_since_ms)
+		later_since_ms = now_ms;
+	pthread_mutex_unlock(&lock);
+	dp_hands_nudge(now_ms);
+}
+
+void dp_hands_nudge(uint64_t now_ms)
+{
+	pthread_mutex_lock(&lock);
+	const bool is_due = is_late(now_ms);
+	if (is_due)
+		later_since_ms = 0;
+	pthread_mutex_unlock(&lock);
+	if (is_due)
+		wake();
 }
 
 int dp_hands_start(const struct dp_agent_options *options, bool own_thread)
 {
 	dp_deliver_init(options);
+	is_in_host = options->is_thread;
 	if (!own_thread)
 		return 0;
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

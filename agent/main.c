@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,6 +86,10 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	shed_inheritance();
+	/* What the ears allocate the hands free: two heaps would each keep it. What is large, debug information and the
+	 * windows of a life, goes back when it is freed. */
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	dp_object_guard_bus(); /* a mapped file that somebody cuts must not end us */
 	const int error = dp_ears_run(&options);
 	if (error && error != -EADDRINUSE)

@@ -63,6 +63,7 @@ static void compile(struct dp_shared_object *shared)
 	if (!bytes || table_count == DP_TABLE_MAX)
 		return;
 	const int error = dp_table_compile(bytes, size, &image);
+	dp_object_let_go(shared->object);
 	if (error) {
 		if (error != -ENODATA)
 			dp_debug("%s: no unwind table: %s", shared->path, strerror(-error));
@@ -154,9 +155,10 @@ uint32_t dp_tables_of(struct dp_shared_object *shared, uint64_t *origin)
 	return shared->table;
 }
 
-void dp_objects_trim(void)
+bool dp_objects_rest(uint64_t now_ms)
 {
+	bool has_given = false;
 	for (struct dp_shared_object *shared = objects; shared; shared = shared->next)
-		if (shared->object)
-			dp_object_trim(shared->object);
+		has_given |= shared->object && dp_object_rest(shared->object, now_ms);
+	return has_given;
 }

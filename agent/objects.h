@@ -15,7 +15,6 @@ struct dp_shared_object {
 	bool has_table; /* the question was asked */
 	uint32_t table; /* number or DP_TABLE_NONE */
 	uint64_t origin;
-	uint64_t last_used_ms;
 };
 
 /* The object behind a path as the host sees it; never NULL but for lack of memory. build_id: what the host's memory
@@ -25,7 +24,7 @@ struct dp_shared_object *dp_objects_get(int32_t pid, const char *path, const cha
 /* The number of its table, compiled on the first question, or DP_TABLE_NONE; *origin as in the table. */
 uint32_t dp_tables_of(struct dp_shared_object *shared, uint64_t *origin);
 
-/* Gives memory back that can be read again. */
-void dp_objects_trim(void);
+/* After a window: debug information that has not been needed for long is dropped. true: memory was given back. */
+bool dp_objects_rest(uint64_t now_ms);
 
 #endif

@@ -14,45 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PROFILE_BYTES = 64 * 1024 * 1024, LINES_MOST = 64, CACHE_FIRST = 1024 };
-
-/* Which location an address became, so that each is named once a window. */
-struct cache {
-	struct cache_entry {
-		uint64_t word; /* address and flags; 0: free */
-		uint32_t generation;
-		int32_t location;
-		bool is_machinery; /* what an interpreter does to run a function that has a frame of its own */
-	} *entries;
-	uint32_t size, count;
-};
-
-static uint32_t cache_slot(const struct cache *cache, uint64_t word, uint32_t generation)
-{
-	uint64_t hash = (word ^ (uint64_t)generation << 40) * UINT64_C(0x9e3779b97f4a7c15);
-	uint32_t at = (uint32_t)(hash >> 32) & (cache->size - 1);
-	while (cache->entries[at].word &&
-	        (cache->entries[at].word != word || cache->entries[at].generation != generation))
-		at = (at + 1) & (cache->size - 1);
-	return at;
-}
-
-static bool cache_grow(struct cache *cache)
-{
-	struct cache old = *cache;
-	cache->size = old.size ? old.size * 2 : CACHE_FIRST;
-	cache->entries = calloc(cache->size, sizeof *cache->entries);
-	if (!cache->entries) {
-		*cache = old;
-		return old.count + 1 < old.size;
-	}
-	for (uint32_t i = 0; i < old.size; i++)
-		if (old.entries[i].word)
-			cache->entries[cache_slot(cache, old.entries[i].word, old.entries[i].generation)] =
-			        old.entries[i];
-	free(old.entries);
-	return true;
-}
+enum { PROFILE_BYTES = 64 * 1024 * 1024, LINES_MOST = 64 };
 
 static uint64_t monotonic_ms(void)
 {
@@ -65,9 +27,9 @@ static int add_lines(struct dp_profile *profile, const struct dp_symbol *symbols
 {
 	for (int i = 0; i < count; i++) {
 		const struct dp_function function = {
-		        .name = dp_profile_text(profile, symbols[i].name),
-		        .system_name = dp_profile_text(profile, symbols[i].system_name),
-		        .file = dp_profile_text(profile, symbols[i].file),
+		        .name = symbols[i].name,
+		        .system_name = symbols[i].system_name,
+		        .file = symbols[i].file,
 		        .start_line = symbols[i].start_line,
 		};
 		lines[i].function = dp_profile_function(profile, &function);
@@ -249,39 +211,44 @@ static bool is_machinery(const struct dp_profile *profile, int location)
 	return at->line_count && dp_names_are_machinery(profile->functions.at[at->lines[at->line_count - 1].function].name);
 }
 
-static int location_of(struct dp_process *process, struct dp_profile *profile, struct cache *cache, uint64_t word,
-        uint32_t generation, bool *is_folded)
+static int native_location(
+        struct dp_process *process, struct dp_profile *profile, uint64_t word, uint32_t generation, bool *is_lasting)
 {
 	struct dp_work *work = process->work;
-	if (cache->count * 2 >= cache->size && !cache_grow(cache))
-		return -ENOMEM;
-	const uint32_t slot = cache_slot(cache, word, generation);
-	if (cache->entries[slot].word) {
-		*is_folded = cache->entries[slot].is_machinery;
-		return cache->entries[slot].location;
-	}
-	*is_folded = false;
-	if (word >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK) {
-		const int managed = managed_location(process, profile, word, is_folded);
-		if (managed >= 0) {
-			cache->entries[slot] = (struct cache_entry){word, generation, managed, *is_folded};
-			cache->count++;
-		}
-		return managed;
-	}
 	const uint64_t address = word & DP_STACK_ADDRESS;
 	const uint64_t look = word & DP_STACK_EXACT ? address : address - 1;
 	struct dp_agent_module *module = dp_modules_find(&work->modules, look, generation);
 	if (!module && dp_modules_read_maps(&work->modules, process->pid, monotonic_ms()))
 		module = dp_modules_find(&work->modules, look, generation);
-	const int location = module && *module->path ? module_location(process, profile, module, address, look)
-	                                             : jit_location(process, profile, look);
-	if (location >= 0) {
-		*is_folded = is_machinery(profile, location);
-		cache->entries[slot] = (struct cache_entry){word, generation, location, *is_folded};
-		cache->count++;
+	*is_lasting = module && *module->path;
+	return *is_lasting ? module_location(process, profile, module, address, look)
+	                   : jit_location(process, profile, look);
+}
+
+/* Where the word stands in the profile; what has no name is looked for again in the next window, and counted again. */
+static int location_of(struct dp_process *process, struct dp_profile *profile, struct dp_places *places, uint64_t word,
+        uint32_t generation, bool *is_folded)
+{
+	struct dp_place *place = dp_places_find(places, word, generation);
+	if (!place)
+		return -ENOMEM;
+	if (place->location < 0) {
+		const uint64_t unnamed = process->work->own_losses[DP_DROP_NO_SYMBOL].count;
+		const bool is_managed = word >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK;
+		place->is_lasting = is_managed;
+		const int location =
+		        is_managed ? managed_location(process, profile, word, &place->is_machinery)
+		                   : native_location(process, profile, word, generation, &place->is_lasting);
+		if (location < 0)
+			return location;
+		place->location = location;
+		if (!is_managed)
+			place->is_machinery = is_machinery(profile, location);
+		if (process->work->own_losses[DP_DROP_NO_SYMBOL].count != unnamed)
+			place->is_lasting = false;
 	}
-	return location;
+	*is_folded = place->is_machinery;
+	return place->location;
 }
 
 /* A stack whose upper part is missing says so where the missing part would be. */
@@ -309,7 +276,7 @@ static const char *task_name(const struct dp_process *process, uint32_t tid)
 }
 
 static int add_stack(
-        struct dp_process *process, struct dp_profile *profile, struct cache *cache, const struct dp_stack *stack)
+        struct dp_process *process, struct dp_profile *profile, struct dp_places *places, const struct dp_stack *stack)
 {
 	int32_t locations[DP_STITCHED_MAX + 1];
 	uint32_t count = 0;
@@ -318,7 +285,7 @@ static int add_stack(
 		has_managed |= (stack->frames[i] >> DP_STACK_RUNTIME_SHIFT & DP_STACK_RUNTIME_MASK) != 0;
 	for (uint32_t i = 0; i < stack->frame_count; i++) {
 		bool is_folded;
-		const int location = location_of(process, profile, cache, stack->frames[i], stack->generation, &is_folded);
+		const int location = location_of(process, profile, places, stack->frames[i], stack->generation, &is_folded);
 		if (location < 0)
 			return location;
 		if (!has_managed || !is_folded)
@@ -401,15 +368,17 @@ static void describe(struct dp_process *process, struct dp_profile *profile)
 	}
 }
 
-struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
+static bool has_anything(const struct dp_work *work)
 {
-	struct dp_work *work = process->work;
-	struct cache cache = {0};
 	bool has_loss = false;
 	for (int i = 0; i < DP_DROP_COUNT; i++)
 		has_loss |= work->losses[i][1] != work->losses_told[i][1] || work->own_losses[i].weight_ns;
-	if (!work->stacks.count && !work->stacks.overflow_count && !has_loss)
-		return NULL;
+	return work->stacks.count || work->stacks.overflow_count || has_loss;
+}
+
+static struct dp_profile *new_profile(struct dp_process *process)
+{
+	struct dp_work *work = process->work;
 	struct dp_profile *profile = dp_profile_new(DP_PROFILE_CPU, PROFILE_BYTES);
 	if (!profile)
 		return NULL;
@@ -419,14 +388,24 @@ struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
 	        dp_profile_text(profile, "cpu"), dp_profile_text(profile, "nanoseconds")};
 	profile->period = (int64_t)process->period_ns;
 	profile->time_ns = work->window_start_ns;
-	profile->duration_ns = now_ns > work->window_start_ns ? now_ns - work->window_start_ns : 1;
 	/* pprof takes the first mapping for the program itself. */
 	if (work->modules.count)
 		add_mapping(process, profile, work->modules.at[0]);
+	return profile;
+}
+
+static void add_window(struct dp_process *process, struct dp_profile *profile, struct dp_places *places, int64_t now_ns)
+{
+	struct dp_work *work = process->work;
+	uint32_t runtimes = 0;
+	for (unsigned i = 0; i < DP_NAME_RUNTIMES; i++)
+		runtimes |= (uint32_t)work->has_runtime[i] << i;
+	dp_places_begin(places, runtimes);
+	profile->duration_ns = now_ns > profile->time_ns ? now_ns - profile->time_ns : 1;
 	uint64_t lost_count = work->stacks.overflow_count, lost_ns = work->stacks.overflow_weight_ns;
 	for (uint32_t i = 0; i < work->stacks.bucket_count; i++)
 		for (const struct dp_stack *stack = work->stacks.buckets[i]; stack; stack = stack->next)
-			if (add_stack(process, profile, &cache, stack) < 0) {
+			if (add_stack(process, profile, places, stack) < 0) {
 				lost_count += stack->count;
 				lost_ns += stack->weight_ns;
 			}
@@ -435,6 +414,26 @@ struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
 		work->own_losses[DP_DROP_TABLE_FULL].weight_ns += lost_ns;
 	}
 	describe(process, profile);
-	free(cache.entries);
+}
+
+struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns)
+{
+	struct dp_places places = {0};
+	struct dp_profile *profile = has_anything(process->work) ? new_profile(process) : NULL;
+	if (!profile)
+		return NULL;
+	add_window(process, profile, &places, now_ns);
+	dp_places_fini(&places);
 	return profile;
+}
+
+void dp_window_into_total(struct dp_process *process, int64_t now_ns)
+{
+	struct dp_work *work = process->work;
+	if (!has_anything(work))
+		return;
+	if (!work->total)
+		work->total = new_profile(process);
+	if (work->total)
+		add_window(process, work->total, &work->places, now_ns);
 }

@@ -2,6 +2,7 @@
  * From bytes of rings to counted stacks. */
 #include "agent/work.h"
 
+#include "agent/deliver.h"
 #include "agent/tasks.h"
 #include "base/log.h"
 #include "export/frames.h"
@@ -18,6 +19,11 @@
  * finds running, on a busy machine for long. */
 #define ON_ITS_WAY_NS UINT64_C(200000000)
 
+/* libunwind's caches are 100 KiB for each host, which needs them in its first moments and after a dlopen: those that
+ * asked last have them. */
+enum { FINISHERS_MOST = 4 };
+static struct dp_work *finishing[FINISHERS_MOST]; /* newest first */
+
 enum { WINDOW_BYTES = 8 * 1024 * 1024, HELD_BYTES = 8 * 1024 * 1024, TASKS_MOST = 20000 };
 
 static int64_t realtime_ns(void)
@@ -32,6 +38,31 @@ static uint64_t monotonic_ms(void)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void drop_finisher(struct dp_work *work)
+{
+	dp_finisher_free(work->finisher);
+	work->finisher = NULL;
+	for (unsigned i = 0; i < FINISHERS_MOST; i++)
+		if (finishing[i] == work) {
+			memmove(&finishing[i], &finishing[i + 1], (FINISHERS_MOST - 1 - i) * sizeof finishing[0]);
+			finishing[FINISHERS_MOST - 1] = NULL;
+		}
+}
+
+static bool get_finisher(struct dp_work *work)
+{
+	if (work->finisher)
+		return true;
+	if (finishing[FINISHERS_MOST - 1])
+		drop_finisher(finishing[FINISHERS_MOST - 1]);
+	work->finisher = dp_finisher_new();
+	if (!work->finisher)
+		return false;
+	memmove(&finishing[1], &finishing[0], (FINISHERS_MOST - 1) * sizeof finishing[0]);
+	finishing[0] = work;
+	return true;
 }
 
 int dp_work_init(struct dp_process *process)
@@ -50,13 +81,14 @@ void dp_work_fini(struct dp_process *process)
 	struct dp_work *work = process->work;
 	if (!work)
 		return;
-	dp_finisher_free(work->finisher);
+	drop_finisher(work);
 	dp_stacks_fini(&work->stacks);
 	dp_modules_fini(&work->modules);
 	dp_labels_fini(&work->labels);
 	dp_names_free(&work->names);
 	dp_perf_map_free(work->perf_map);
 	dp_profile_free(work->total);
+	dp_places_fini(&work->places);
 	while (work->held) {
 		struct dp_job *next = work->held->next;
 		free(work->held);
@@ -183,7 +215,7 @@ static int finish(struct dp_process *process, const struct parts *parts, struct 
 	        .find = find_module,
 	        .context = &lookup,
 	};
-	if (!work->finisher && !(work->finisher = dp_finisher_new()))
+	if (!get_finisher(work))
 		return 0;
 	if (work->finisher_generation != parts->record.generation) {
 		dp_finisher_flush(work->finisher);
@@ -407,7 +439,11 @@ struct dp_profile *dp_work_close_window(struct dp_process *process)
 	struct dp_work *work = process->work;
 	const int64_t now = realtime_ns();
 	count_missing(process);
-	struct dp_profile *profile = dp_window_profile(process, now);
+	struct dp_profile *profile = NULL;
+	if (dp_deliver_is_one_file(process))
+		dp_window_into_total(process, now);
+	else
+		profile = dp_window_profile(process, now);
 	dp_stacks_fini(&work->stacks);
 	dp_stacks_init(&work->stacks, WINDOW_BYTES);
 	memcpy(work->losses_told, work->losses, sizeof work->losses_told);

@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "agent/labels.h"
 #include "agent/modules.h"
+#include "agent/places.h"
 #include "agent/stacks.h"
 #include "agent/stitch.h"
 #include "base/profile.h"
@@ -41,6 +42,7 @@ struct dp_work {
 	struct dp_job *held, **held_end; /* records that came before the modules they speak of */
 	size_t held_bytes;
 	struct dp_profile *total;        /* all windows, for files */
+	struct dp_places places;         /* of the total */
 	bool has_written;                /* its files, at least once */
 };
 
@@ -51,10 +53,12 @@ void dp_work_take_modules(struct dp_process *process, const struct dp_job *job);
 void dp_work_take_records(struct dp_process *process, const struct dp_job *job);
 /* What the host counted, and the kernel of it, at the time of the job. */
 void dp_work_take_account(struct dp_process *process, const struct dp_job *job);
-/* The current window, symbolised. window.c */
+/* The current window, symbolised: as a profile of its own (NULL: nothing in it, or no memory), or added to the total,
+ * which costs the names of what is new alone. window.c */
 struct dp_profile *dp_window_profile(struct dp_process *process, int64_t now_ns);
+void dp_window_into_total(struct dp_process *process, int64_t now_ns);
 
-/* The window's profile, and an empty window after it. NULL: nothing in it, or no memory. */
+/* The window's profile, and an empty window after it. NULL: nothing in it, no memory, or it is in the total. */
 struct dp_profile *dp_work_close_window(struct dp_process *process);
 
 #endif

@@ -7,33 +7,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Open addressing; entries hold index + 1 in their table, 0 is free. Outside the arena: rebuilt when it grows. */
+/* Open addressing. Outside the arena: rebuilt when it grows, by the hashes it keeps. */
+struct slot {
+	uint32_t hash;
+	uint32_t entry; /* index + 1 in its table; 0: free */
+};
+
 struct index {
-	uint32_t *slots;
+	struct slot *slots;
 	uint32_t size, count;
 };
 
-struct strings {
-	const char **at;
-	uint32_t count, capacity;
+struct text {
+	const char *at;
+	size_t size;
 };
 
 struct dp_profile_index {
 	struct index strings, mappings, functions, locations, samples;
-	struct strings texts;
+	DP_TABLE(struct text) texts;
 	bool has_overflow; /* until then functions, locations and samples keep one entry free for it */
 };
 
 /* ---- hashing ---- */
-
-static uint64_t hash_bytes(const void *bytes, size_t size)
-{
-	const uint8_t *b = bytes;
-	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ size;
-	while (size--)
-		hash = (hash ^ *b++) * UINT64_C(0x100000001b3);
-	return hash ^ hash >> 32;
-}
 
 static uint64_t mix(uint64_t hash, uint64_t word)
 {
@@ -41,20 +37,34 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 	return hash ^ hash >> 29;
 }
 
-typedef bool (*is_equal_fn)(const struct dp_profile *profile, uint32_t index, const void *key);
-typedef uint64_t (*hash_fn)(const struct dp_profile *profile, uint32_t index);
-
-static bool index_grow(struct index *index, const struct dp_profile *profile, hash_fn hash)
+static uint64_t hash_bytes(const char *bytes, size_t size)
 {
-	const uint32_t size = index->size ? index->size * 2 : 256;
-	uint32_t *slots = calloc(size, sizeof *slots);
+	uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), size), word = 0;
+	for (; size >= sizeof word; size -= sizeof word, bytes += sizeof word) {
+		memcpy(&word, bytes, sizeof word);
+		hash = mix(hash, word);
+	}
+	word = 0;
+	memcpy(&word, bytes, size);
+	return mix(hash, word);
+}
+
+static uint32_t folded(uint64_t hash)
+{
+	return (uint32_t)(hash ^ hash >> 32);
+}
+
+static bool index_grow(struct index *index)
+{
+	const uint32_t size = index->size ? index->size * 2 : 32;
+	struct slot *slots = calloc(size, sizeof *slots);
 	if (!slots)
 		return false;
 	for (uint32_t i = 0; i < index->size; i++) {
-		if (!index->slots[i])
+		if (!index->slots[i].entry)
 			continue;
-		uint32_t at = (uint32_t)hash(profile, index->slots[i] - 1) & (size - 1);
-		while (slots[at])
+		uint32_t at = index->slots[i].hash & (size - 1);
+		while (slots[at].entry)
 			at = (at + 1) & (size - 1);
 		slots[at] = index->slots[i];
 	}
@@ -64,16 +74,29 @@ static bool index_grow(struct index *index, const struct dp_profile *profile, ha
 	return true;
 }
 
-/* The slot of the equal entry, or the free one where it would be. NULL: no memory. */
-static uint32_t *index_find(struct index *index, const struct dp_profile *profile, hash_fn hash, uint64_t wanted,
-        is_equal_fn is_equal, const void *key)
+typedef bool (*is_equal_fn)(const struct dp_profile *profile, uint32_t index, const void *key);
+
+/* The slot of the equal entry, or the free one where it would be, with its hash. NULL: no memory. */
+static struct slot *index_find(
+        struct index *index, const struct dp_profile *profile, uint64_t hash, is_equal_fn is_equal, const void *key)
 {
-	if (index->count * 2 >= index->size && !index_grow(index, profile, hash))
+	if (index->count * 2 >= index->size && !index_grow(index))
 		return NULL;
-	uint32_t at = (uint32_t)wanted & (index->size - 1);
-	while (index->slots[at] && !is_equal(profile, index->slots[at] - 1, key))
-		at = (at + 1) & (index->size - 1);
+	const uint32_t wanted = folded(hash);
+	uint32_t at = wanted & (index->size - 1);
+	for (; index->slots[at].entry; at = (at + 1) & (index->size - 1))
+		if (index->slots[at].hash == wanted && is_equal(profile, index->slots[at].entry - 1, key))
+			return &index->slots[at];
+	index->slots[at].hash = wanted;
 	return &index->slots[at];
+}
+
+/* The newest entry of a table of so many takes the free slot. */
+static int index_take(struct index *index, struct slot *slot, uint32_t count)
+{
+	slot->entry = count;
+	index->count++;
+	return (int)count - 1;
 }
 
 /* ---- tables in the arena ---- */
@@ -136,9 +159,22 @@ static char *clean_copy(const char *text, size_t size, size_t *clean_size)
 	return copy;
 }
 
+/* Eight bytes at once, while all of them are ASCII and none is NUL. */
+static size_t plain_length(const char *text, size_t size)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+	size_t at = 0;
+	for (uint64_t word; size - at >= sizeof word; at += sizeof word) {
+		memcpy(&word, text + at, sizeof word);
+		if ((word | (word - ones)) & tops)
+			break;
+	}
+	return at;
+}
+
 static bool is_clean(const char *text, size_t size)
 {
-	for (size_t i = 0; i < size;) {
+	for (size_t i = plain_length(text, size); i < size;) {
 		const size_t step = text[i] ? utf8_length((const uint8_t *)text + i, size - i) : 0;
 		if (!step)
 			return false;
@@ -147,40 +183,27 @@ static bool is_clean(const char *text, size_t size)
 	return true;
 }
 
-struct string_key {
-	const char *text;
-	size_t size;
-};
-
 static bool string_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
 {
-	const struct string_key *wanted = key;
-	const char *text = profile->index->texts.at[index];
-	return !strncmp(text, wanted->text, wanted->size) && !text[wanted->size];
-}
-
-static uint64_t string_hash(const struct dp_profile *profile, uint32_t index)
-{
-	const char *text = profile->index->texts.at[index];
-	return hash_bytes(text, strlen(text));
+	const struct text *one = &profile->index->texts.at[index], *other = key;
+	return one->size == other->size && !memcmp(one->at, other->at, other->size);
 }
 
 static const char *intern(struct dp_profile *profile, const char *text, size_t size)
 {
 	struct dp_profile_index *index = profile->index;
-	const struct string_key key = {text, size};
-	uint32_t *slot =
-	        index_find(&index->strings, profile, string_hash, hash_bytes(text, size), string_is_equal, &key);
+	const struct text key = {text, size};
+	struct slot *slot =
+	        index_find(&index->strings, profile, hash_bytes(text, size), string_is_equal, &key);
 	if (!slot)
 		return NULL;
-	if (*slot)
-		return index->texts.at[*slot - 1];
+	if (slot->entry)
+		return index->texts.at[slot->entry - 1].at;
 	const char *copy = dp_arena_copy(&profile->arena, text, size);
 	if (!copy || !GROW(profile, index->texts))
 		return NULL;
-	index->texts.at[index->texts.count++] = copy;
-	*slot = index->texts.count;
-	index->strings.count++;
+	index->texts.at[index->texts.count++] = (struct text){copy, size};
+	index_take(&index->strings, slot, index->texts.count);
 	return copy;
 }
 
@@ -209,14 +232,9 @@ static bool own(struct dp_profile *profile, const char **text)
 	return *text != NULL;
 }
 
-static uint64_t mapping_key_hash(const struct dp_mapping *m)
+static uint64_t mapping_hash(const struct dp_mapping *m)
 {
 	return mix((uintptr_t)m->path, (uintptr_t)m->build_id);
-}
-
-static uint64_t mapping_hash(const struct dp_profile *profile, uint32_t index)
-{
-	return mapping_key_hash(&profile->mappings.at[index]);
 }
 
 static bool mapping_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
@@ -230,34 +248,27 @@ int dp_profile_mapping(struct dp_profile *profile, const struct dp_mapping *mapp
 	struct dp_mapping wanted = *mapping;
 	if (!own(profile, &wanted.path) || !own(profile, &wanted.build_id))
 		return -ENOMEM;
-	uint32_t *slot = index_find(&profile->index->mappings, profile, mapping_hash, mapping_key_hash(&wanted),
-	        mapping_is_equal, &wanted);
+	struct slot *slot = index_find(
+	        &profile->index->mappings, profile, mapping_hash(&wanted), mapping_is_equal, &wanted);
 	if (!slot)
 		return -ENOMEM;
-	if (*slot) { /* what it can name may be learnt later */
-		struct dp_mapping *known = &profile->mappings.at[*slot - 1];
+	if (slot->entry) { /* what it can name may be learnt later */
+		struct dp_mapping *known = &profile->mappings.at[slot->entry - 1];
 		known->has_functions |= wanted.has_functions;
 		known->has_files |= wanted.has_files;
 		known->has_lines |= wanted.has_lines;
 		known->has_inlines |= wanted.has_inlines;
-		return (int)*slot - 1;
+		return (int)slot->entry - 1;
 	}
 	if (!GROW(profile, profile->mappings))
 		return -ENOMEM;
 	profile->mappings.at[profile->mappings.count++] = wanted;
-	*slot = profile->mappings.count;
-	profile->index->mappings.count++;
-	return (int)*slot - 1;
+	return index_take(&profile->index->mappings, slot, profile->mappings.count);
 }
 
-static uint64_t function_key_hash(const struct dp_function *f)
+static uint64_t function_hash(const struct dp_function *f)
 {
 	return mix(mix(mix((uintptr_t)f->name, (uintptr_t)f->system_name), (uintptr_t)f->file), f->start_line);
-}
-
-static uint64_t function_hash(const struct dp_profile *profile, uint32_t index)
-{
-	return function_key_hash(&profile->functions.at[index]);
 }
 
 static bool function_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
@@ -272,31 +283,24 @@ int dp_profile_function(struct dp_profile *profile, const struct dp_function *fu
 	struct dp_function wanted = *function;
 	if (!own(profile, &wanted.name) || !own(profile, &wanted.system_name) || !own(profile, &wanted.file))
 		return -ENOMEM;
-	uint32_t *slot = index_find(&profile->index->functions, profile, function_hash, function_key_hash(&wanted),
-	        function_is_equal, &wanted);
+	struct slot *slot = index_find(
+	        &profile->index->functions, profile, function_hash(&wanted), function_is_equal, &wanted);
 	if (!slot)
 		return -ENOMEM;
-	if (*slot)
-		return (int)*slot - 1;
+	if (slot->entry)
+		return (int)slot->entry - 1;
 	if (!GROW_KEEPING(profile, profile->functions))
 		return -ENOMEM;
 	profile->functions.at[profile->functions.count++] = wanted;
-	*slot = profile->functions.count;
-	profile->index->functions.count++;
-	return (int)*slot - 1;
+	return index_take(&profile->index->functions, slot, profile->functions.count);
 }
 
-static uint64_t location_key_hash(const struct dp_location *l)
+static uint64_t location_hash(const struct dp_location *l)
 {
 	uint64_t hash = mix(mix(mix((uint32_t)l->mapping, l->runtime), l->address), l->line_count);
 	for (uint32_t i = 0; i < l->line_count; i++)
 		hash = mix(hash, (uint64_t)(uint32_t)l->lines[i].function << 32 | l->lines[i].line);
 	return hash;
-}
-
-static uint64_t location_hash(const struct dp_profile *profile, uint32_t index)
-{
-	return location_key_hash(&profile->locations.at[index]);
 }
 
 static bool location_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
@@ -313,12 +317,12 @@ static bool location_is_equal(const struct dp_profile *profile, uint32_t index, 
 
 int dp_profile_location(struct dp_profile *profile, const struct dp_location *location)
 {
-	uint32_t *slot = index_find(&profile->index->locations, profile, location_hash, location_key_hash(location),
-	        location_is_equal, location);
+	struct slot *slot = index_find(
+	        &profile->index->locations, profile, location_hash(location), location_is_equal, location);
 	if (!slot)
 		return -ENOMEM;
-	if (*slot)
-		return (int)*slot - 1;
+	if (slot->entry)
+		return (int)slot->entry - 1;
 	struct dp_line *lines = NULL;
 	if (location->line_count) {
 		lines = dp_arena_alloc(&profile->arena, location->line_count * sizeof *lines);
@@ -331,14 +335,12 @@ int dp_profile_location(struct dp_profile *profile, const struct dp_location *lo
 	struct dp_location *added = &profile->locations.at[profile->locations.count++];
 	*added = *location;
 	added->lines = lines;
-	*slot = profile->locations.count;
-	profile->index->locations.count++;
-	return (int)*slot - 1;
+	return index_take(&profile->index->locations, slot, profile->locations.count);
 }
 
 /* ---- samples ---- */
 
-static uint64_t sample_key_hash(const struct dp_profile_sample *s)
+static uint64_t sample_hash(const struct dp_profile_sample *s)
 {
 	uint64_t hash = mix(s->location_count, s->label_count);
 	for (uint32_t i = 0; i < s->location_count; i++)
@@ -347,11 +349,6 @@ static uint64_t sample_key_hash(const struct dp_profile_sample *s)
 		hash = mix(mix(mix(hash, (uintptr_t)s->labels[i].key), (uintptr_t)s->labels[i].text),
 		        (uint64_t)s->labels[i].number);
 	return hash;
-}
-
-static uint64_t sample_hash(const struct dp_profile *profile, uint32_t index)
-{
-	return sample_key_hash(&profile->samples.at[index]);
 }
 
 static bool sample_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
@@ -404,12 +401,12 @@ static int add_sample(
 	if (sample->label_count > 1)
 		qsort(labels, sample->label_count, sizeof labels[0], compare_labels);
 	wanted.labels = labels;
-	uint32_t *slot = index_find(&profile->index->samples, profile, sample_hash, sample_key_hash(&wanted),
-	        sample_is_equal, &wanted);
+	struct slot *slot =
+	        index_find(&profile->index->samples, profile, sample_hash(&wanted), sample_is_equal, &wanted);
 	if (!slot)
 		return -ENOMEM;
-	if (*slot) {
-		add_values(profile, *slot - 1, sample->values);
+	if (slot->entry) {
+		add_values(profile, slot->entry - 1, sample->values);
 		return 0;
 	}
 	int32_t *locations = dp_arena_alloc(&profile->arena, (sample->location_count + 1) * sizeof *locations);
@@ -423,8 +420,7 @@ static int add_sample(
 	wanted.locations = locations;
 	wanted.labels = kept;
 	profile->samples.at[profile->samples.count++] = wanted;
-	*slot = profile->samples.count;
-	profile->index->samples.count++;
+	index_take(&profile->index->samples, slot, profile->samples.count);
 	return 0;
 }
 
@@ -577,18 +573,59 @@ int dp_profile_add_resource(struct dp_profile *profile, const char *key, const c
 	return error;
 }
 
-static int merge_location(struct dp_profile *into, const struct dp_profile *from, const struct dp_location *location)
+enum { NOT_MOVED = INT32_MIN };
+
+/* Where each entry of the one stands in the other; negative where there was no room. Entries move when something
+ * that needs them does, so that a full arena holds whole stacks, not a heap of unused names. */
+struct moves {
+	int32_t *locations, *functions, *mappings;
+};
+
+static int moves_init(struct moves *moves, const struct dp_profile *from)
+{
+	const size_t count = (size_t)from->locations.count + from->functions.count + from->mappings.count;
+	int32_t *all = malloc((count + 1) * sizeof *all);
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		all[i] = NOT_MOVED;
+	*moves = (struct moves){all, all + from->locations.count, all + from->locations.count + from->functions.count};
+	return 0;
+}
+
+static void moves_fini(struct moves *moves)
+{
+	free(moves->locations);
+}
+
+static int move_mapping(struct dp_profile *into, const struct dp_profile *from, struct moves *moves, int32_t mapping)
+{
+	if (mapping < 0)
+		return DP_NO_INDEX;
+	if (moves->mappings[mapping] == NOT_MOVED)
+		moves->mappings[mapping] = dp_profile_mapping(into, &from->mappings.at[mapping]);
+	return moves->mappings[mapping];
+}
+
+static int move_function(struct dp_profile *into, const struct dp_profile *from, struct moves *moves, int32_t function)
+{
+	if (moves->functions[function] == NOT_MOVED)
+		moves->functions[function] = dp_profile_function(into, &from->functions.at[function]);
+	return moves->functions[function];
+}
+
+static int merge_location(struct dp_profile *into, const struct dp_profile *from, struct moves *moves,
+        const struct dp_location *location)
 {
 	struct dp_line lines[256];
 	struct dp_location copy = *location;
 	if (location->line_count > sizeof lines / sizeof lines[0])
 		return -EINVAL;
-	if (location->mapping >= 0)
-		copy.mapping = dp_profile_mapping(into, &from->mappings.at[location->mapping]);
+	copy.mapping = move_mapping(into, from, moves, location->mapping);
 	if (copy.mapping < 0 && location->mapping >= 0)
 		return copy.mapping;
 	for (uint32_t i = 0; i < location->line_count; i++) {
-		lines[i].function = dp_profile_function(into, &from->functions.at[location->lines[i].function]);
+		lines[i].function = move_function(into, from, moves, location->lines[i].function);
 		lines[i].line = location->lines[i].line;
 		if (lines[i].function < 0)
 			return lines[i].function;
@@ -640,21 +677,17 @@ static void merge_times(struct dp_profile *into, const struct dp_profile *from)
 	}
 }
 
-enum { NOT_MOVED = INT32_MIN };
-
-/* moved: where each location of from stands in into, negative where there was no room. Locations move with
- * the first sample that needs them, so that a full arena holds whole stacks, not a heap of unused names; a
- * stack goes over whole or into the overflow sample, never with frames exchanged. */
+/* A stack goes over whole or into the overflow sample, never with frames exchanged. */
 static int merge_sample(struct dp_profile *into, const struct dp_profile *from,
-	const struct dp_profile_sample *sample, int32_t *moved)
+	const struct dp_profile_sample *sample, struct moves *moves)
 {
 	struct dp_profile_sample copy = *sample;
 	int32_t *locations = malloc((sample->location_count + 1) * sizeof *locations);
 	bool is_whole = locations != NULL;
 	for (uint32_t i = 0; i < sample->location_count && is_whole; i++) {
-		int32_t *place = &moved[sample->locations[i]];
+		int32_t *place = &moves->locations[sample->locations[i]];
 		if (*place == NOT_MOVED)
-			*place = merge_location(into, from, &from->locations.at[sample->locations[i]]);
+			*place = merge_location(into, from, moves, &from->locations.at[sample->locations[i]]);
 		locations[i] = *place;
 		is_whole = locations[i] >= 0;
 	}
@@ -671,15 +704,13 @@ int dp_profile_merge(struct dp_profile *into, const struct dp_profile *from)
 			dp_profile_add_type(into, from->types.at[i].type, from->types.at[i].unit);
 	if (!has_same_types(into, from))
 		return -EINVAL;
-	int32_t *moved = malloc((from->locations.count + 1) * sizeof *moved);
-	if (!moved)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < from->locations.count; i++)
-		moved[i] = NOT_MOVED;
-	int error = 0;
+	struct moves moves;
+	int error = moves_init(&moves, from);
+	if (error)
+		return error;
 	for (uint32_t i = 0; i < from->samples.count && !error; i++)
-		error = merge_sample(into, from, &from->samples.at[i], moved);
-	free(moved);
+		error = merge_sample(into, from, &from->samples.at[i], &moves);
+	moves_fini(&moves);
 	merge_times(into, from);
 	for (uint32_t i = 0; i < from->comments.count; i++)
 		dp_profile_add_comment(into, from->comments.at[i]);

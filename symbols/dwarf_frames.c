@@ -8,6 +8,8 @@
  * an origin does not lead in circles is checked by libdw. */
 #include "symbols/dwarf_frames.h"
 
+#include "base/arena.h"
+
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>
@@ -46,6 +48,12 @@ struct unit_range {
 	uint32_t unit;
 };
 
+/* Finding the scopes around a function walks much of its unit, and each inlined copy asks anew. */
+struct scoped_name {
+	const void *entry; /* Dwarf_Die.addr of the declaration; NULL: free */
+	const char *name, *scoped;
+};
+
 struct dp_dwarf {
 	const struct dp_elf_file *file;
 	Elf *elf, *alt_elf;
@@ -55,6 +63,9 @@ struct dp_dwarf {
 	struct unit_range *ranges;
 	size_t range_count, range_room;
 	bool is_indexed;
+	struct scoped_name *scoped_names; /* open addressing */
+	size_t scoped_count, scoped_room;
+	struct dp_arena texts;
 	size_t estimate;
 	size_t scratch_used;
 	char scratch[SCRATCH_BYTES]; /* qualified names of one look-up */
@@ -71,6 +82,40 @@ static bool make_room(void **array, size_t *room, size_t count, size_t size)
 	*array = grown;
 	*room = grown_room;
 	return true;
+}
+
+/* What nothing here asks for, as large as the rest together. */
+static bool is_needless(const char *section)
+{
+	static const char *const names[] = {"aranges", "frame", "gnu_pubnames", "gnu_pubtypes", "loc", "loclists", "macinfo",
+		"macro", "names", "pubnames", "pubtypes"};
+	if (!strncmp(section, ".debug_", 7))
+		section += 7;
+	else if (!strncmp(section, ".zdebug_", 8))
+		section += 8;
+	else
+		return false;
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (!strcmp(section, names[i]))
+			return true;
+	return false;
+}
+
+/* libdw unpacks all debug sections at once; those whose header says that they are elsewhere it leaves alone. */
+static void hide_needless(const struct dp_elf_file *file, uint8_t *table)
+{
+	Elf64_Shdr names, section;
+	size_t size;
+	if (!dp_elf_section_at(file, file->section_names, &names))
+		return;
+	const uint8_t *texts = dp_elf_section_bytes(file, &names, &size);
+	for (size_t i = 1; dp_elf_section_at(file, i, &section); i++) {
+		const char *name = dp_elf_text(texts, size, section.sh_name);
+		if (!name || !is_needless(name))
+			continue;
+		section.sh_type = SHT_NOBITS;
+		memcpy(table + i * sizeof section, &section, sizeof section);
+	}
 }
 
 /* Where libelf unpacks a section it says so in the section's header, in our bytes, which others read too: the
@@ -93,12 +138,14 @@ static Dwarf *begin(const struct dp_elf_file *file, Elf **elf)
 	elf_version(EV_CURRENT);
 	if (!is_mapped ||
 		!mprotect(first_page, (size_t)(table + size - first_page), PROT_READ | PROT_WRITE)) {
+		hide_needless(file, table);
 		*elf = elf_memory((char *)file->bytes, file->size);
 		dwarf = *elf ? dwarf_begin_elf(*elf, DWARF_C_READ, NULL) : NULL;
 		memcpy(table, former, size);
 		if (is_mapped)
 			mprotect(first_page, (size_t)(table + size - first_page), PROT_READ);
 	}
+	dp_elf_let_go(file); /* what was unpacked is not looked at again */
 	free(former);
 	return dwarf;
 }
@@ -106,11 +153,15 @@ static Dwarf *begin(const struct dp_elf_file *file, Elf **elf)
 /* Unpacked debug sections stay in libelf's memory. */
 static size_t unpacked_size(const struct dp_elf_file *file)
 {
-	Elf64_Shdr section;
-	size_t total = 0;
+	Elf64_Shdr names, section;
+	size_t total = 0, texts_size = 0;
+	if (!dp_elf_section_at(file, file->section_names, &names))
+		return 0;
+	const uint8_t *texts = dp_elf_section_bytes(file, &names, &texts_size);
 	for (size_t i = 1; dp_elf_section_at(file, i, &section); i++) {
 		Elf64_Chdr header;
-		if (!(section.sh_flags & SHF_COMPRESSED) || section.sh_offset > file->size ||
+		const char *name = dp_elf_text(texts, texts_size, section.sh_name);
+		if (!(section.sh_flags & SHF_COMPRESSED) || !name || is_needless(name) || section.sh_offset > file->size ||
 			file->size - section.sh_offset < sizeof header)
 			continue;
 		memcpy(&header, file->bytes + section.sh_offset, sizeof header);
@@ -161,6 +212,8 @@ void dp_dwarf_free(struct dp_dwarf *dwarf)
 		free(dwarf->units[i].functions);
 	free(dwarf->units);
 	free(dwarf->ranges);
+	free(dwarf->scoped_names);
+	dp_arena_fini(&dwarf->texts);
 	if (dwarf->dwarf)
 		dwarf_end(dwarf->dwarf);
 	if (dwarf->alt)
@@ -461,25 +514,22 @@ static void append_scope(struct dp_dwarf *dwarf, Dwarf_Die *entry, const char *f
 	append(dwarf, "::");
 }
 
-/* A::B::name where the compiler left no linkage name. libdw knows no parents; entries lie in order, so the
- * parent at each level is the last that starts before the one we want. */
-static const char *qualified(struct dp_dwarf *dwarf, Dwarf_Die *function, const char *name)
+/* A::B::name into the scratch memory. libdw knows no parents; entries lie in order, so the parent at each level is
+ * the last that starts before the one we want. NULL: no room, or not in a unit. */
+static const char *spell_scopes(struct dp_dwarf *dwarf, const Dwarf_Die *wanted, const char *name)
 {
-	Dwarf_Die wanted = *function, parent, entry, next;
+	Dwarf_Die of = *wanted, parent, entry, next;
 	int budget = ENTRIES_MOST;
-	follow_origins(&wanted);
-	if (!dwarf_diecu(&wanted, &parent, NULL, NULL))
-		return name;
-	if (dwarf->scratch_used + 3 > SCRATCH_BYTES)
-		return name;
+	if (!dwarf_diecu(&of, &parent, NULL, NULL) || dwarf->scratch_used + 3 > SCRATCH_BYTES)
+		return NULL;
 	char *const start = dwarf->scratch + dwarf->scratch_used;
 	for (int depth = 0; depth < DEPTH_MOST && !dwarf_child(&parent, &entry); depth++) {
-		if (entry.addr > wanted.addr)
+		if (entry.addr > wanted->addr)
 			break;
-		while (--budget > 0 && entry.addr != wanted.addr && !dwarf_siblingof(&entry, &next) &&
-			next.addr <= wanted.addr)
+		while (--budget > 0 && entry.addr != wanted->addr && !dwarf_siblingof(&entry, &next) &&
+			next.addr <= wanted->addr)
 			entry = next;
-		if (entry.addr == wanted.addr || budget <= 0)
+		if (entry.addr == wanted->addr || budget <= 0)
 			break;
 		append_scope(dwarf, &entry, name);
 		parent = entry;
@@ -487,6 +537,54 @@ static const char *qualified(struct dp_dwarf *dwarf, Dwarf_Die *function, const 
 	append(dwarf, name);
 	dwarf->scratch[dwarf->scratch_used++] = '\0';
 	return start;
+}
+
+static struct scoped_name *scoped_slot(const struct dp_dwarf *dwarf, const void *entry, const char *name)
+{
+	size_t at = (size_t)(((uintptr_t)entry * 0x9e3779b97f4a7c15u) >> 32) & (dwarf->scoped_room - 1);
+	while (dwarf->scoped_names[at].entry &&
+		(dwarf->scoped_names[at].entry != entry || dwarf->scoped_names[at].name != name))
+		at = (at + 1) & (dwarf->scoped_room - 1);
+	return &dwarf->scoped_names[at];
+}
+
+static bool make_scoped_room(struct dp_dwarf *dwarf)
+{
+	if (dwarf->scoped_count * 4 < dwarf->scoped_room * 3)
+		return true;
+	const size_t former_room = dwarf->scoped_room;
+	struct scoped_name *const former = dwarf->scoped_names;
+	struct scoped_name *grown = calloc(former_room ? 2 * former_room : 64, sizeof *grown);
+	if (!grown)
+		return false;
+	dwarf->scoped_names = grown;
+	dwarf->scoped_room = former_room ? 2 * former_room : 64;
+	for (size_t i = 0; i < former_room; i++)
+		if (former[i].entry)
+			*scoped_slot(dwarf, former[i].entry, former[i].name) = former[i];
+	free(former);
+	dwarf->estimate += (dwarf->scoped_room - former_room) * sizeof *grown;
+	return true;
+}
+
+/* A::B::name where the compiler left no linkage name. */
+static const char *qualified(struct dp_dwarf *dwarf, Dwarf_Die *function, const char *name)
+{
+	Dwarf_Die wanted = *function;
+	follow_origins(&wanted);
+	if (!make_scoped_room(dwarf))
+		return name;
+	struct scoped_name *slot = scoped_slot(dwarf, wanted.addr, name);
+	if (slot->entry)
+		return slot->scoped;
+	const char *scoped = spell_scopes(dwarf, &wanted, name);
+	const char *kept = scoped ? dp_arena_copy(&dwarf->texts, scoped, strlen(scoped)) : NULL;
+	if (!kept)
+		return scoped ? scoped : name;
+	*slot = (struct scoped_name){wanted.addr, name, kept};
+	dwarf->scoped_count++;
+	dwarf->estimate += strlen(kept) + 1;
+	return kept;
 }
 
 static void name_frame(

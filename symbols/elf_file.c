@@ -239,6 +239,12 @@ void dp_elf_close(struct dp_elf_file *file)
 	*file = (struct dp_elf_file){.held = DP_ELF_BORROWED};
 }
 
+void dp_elf_let_go(const struct dp_elf_file *file)
+{
+	if (file->held == DP_ELF_MAPPED)
+		madvise((void *)file->bytes, file->size, MADV_DONTNEED);
+}
+
 bool dp_elf_is_whole(const struct dp_elf_file *file)
 {
 	struct stat status;

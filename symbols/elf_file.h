@@ -33,6 +33,8 @@ int dp_elf_from_memory(struct dp_elf_file *file, const void *bytes, size_t size)
 /* Takes the bytes over: they are freed at the end, and here on an error. */
 int dp_elf_take(struct dp_elf_file *file, void *bytes, size_t size);
 void dp_elf_close(struct dp_elf_file *file);
+/* Gives back the memory of a mapped file's pages; they are read again when somebody looks. */
+void dp_elf_let_go(const struct dp_elf_file *file);
 /* Is a mapped file still as long as its mapping? To be asked before each look into it. */
 bool dp_elf_is_whole(const struct dp_elf_file *file);
 

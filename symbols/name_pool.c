@@ -16,12 +16,23 @@ void dp_name_pool_init(struct dp_name_pool *pool)
 	dp_arena_init(&pool->arena, 0);
 }
 
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 29;
+}
+
 static uint32_t hash_of(const char *text, size_t size)
 {
-	uint32_t hash = 2166136261u; /* FNV-1a */
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ (uint8_t)text[i]) * 16777619u;
-	return hash;
+	uint64_t hash = mix(0, size), word = 0;
+	for (; size >= sizeof word; size -= sizeof word, text += sizeof word) {
+		memcpy(&word, text, sizeof word);
+		hash = mix(hash, word);
+	}
+	word = 0;
+	memcpy(&word, text, size);
+	hash = mix(hash, word);
+	return (uint32_t)(hash ^ hash >> 32);
 }
 
 static bool grow(struct dp_name_pool *pool)

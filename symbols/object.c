@@ -18,6 +18,7 @@
 enum {
 	FRAMES_MOST = 64,
 	ANSWERS_MOST = 1 << 18, /* then forgotten all together */
+	REST_MS = 30000,
 };
 
 struct answer {
@@ -31,6 +32,8 @@ struct dp_object {
 	bool has_debug, has_alt, has_mini;
 	bool has_looked; /* for debug information */
 	bool has_table, has_tried_dwarf;
+	bool was_asked; /* of DWARF, since the last rest */
+	uint64_t asked_ms; /* the first rest after it was last asked */
 	char build_id[129];
 	char *path, *root;
 	struct dp_symbol_table table;
@@ -193,6 +196,7 @@ static void read_table(struct dp_object *object)
 			files[count++] = &object->mini;
 	}
 	dp_symbol_table_init(&object->table, files, count);
+	dp_object_let_go(object);
 }
 
 static void read_dwarf(struct dp_object *object)
@@ -245,6 +249,7 @@ static int find(struct dp_object *object, uint64_t address, struct dp_symbol *sy
 	read_table(object);
 	read_dwarf(object);
 	const char *system_name = dp_symbol_table_find(&object->table, address);
+	object->was_asked = true;
 	if (object->dwarf)
 		count = dp_dwarf_find(object->dwarf, address, frames, FRAMES_MOST);
 	if (!count && system_name) {
@@ -371,13 +376,39 @@ size_t dp_object_memory(const struct dp_object *object)
 	return size + (object->dwarf ? dp_dwarf_memory(object->dwarf) : 0);
 }
 
+static void drop_dwarf(struct dp_object *object)
+{
+	dp_dwarf_free(object->dwarf);
+	object->dwarf = NULL;
+	object->has_tried_dwarf = false;
+}
+
+bool dp_object_rest(struct dp_object *object, uint64_t now_ms)
+{
+	if (object->was_asked)
+		object->asked_ms = now_ms;
+	object->was_asked = false;
+	if (!object->dwarf || now_ms - object->asked_ms < REST_MS)
+		return false;
+	drop_dwarf(object);
+	dp_object_let_go(object);
+	return true;
+}
+
+void dp_object_let_go(const struct dp_object *object)
+{
+	dp_elf_let_go(&object->file);
+	if (object->has_debug)
+		dp_elf_let_go(&object->debug);
+	if (object->has_alt)
+		dp_elf_let_go(&object->alt);
+}
+
 /* Open files stay: the name space they were opened in may be gone. */
 void dp_object_trim(struct dp_object *object)
 {
 	forget_answers(object);
-	dp_dwarf_free(object->dwarf);
-	object->dwarf = NULL;
-	object->has_tried_dwarf = false;
+	drop_dwarf(object);
 	dp_symbol_table_fini(&object->table);
 	object->has_table = false;
 	if (object->has_mini)

@@ -51,6 +51,11 @@ struct dp_object_abilities dp_object_abilities(struct dp_object *object);
  * read again. */
 size_t dp_object_memory(const struct dp_object *object);
 void dp_object_trim(struct dp_object *object);
+/* From time to time, after questions: debug information that nobody has needed for half a minute is dropped, until
+ * somebody does. true: memory was given back. */
+bool dp_object_rest(struct dp_object *object, uint64_t now_ms);
+/* After a look at all of the file's bytes: its pages need not stay in memory. */
+void dp_object_let_go(const struct dp_object *object);
 
 /* JIT names. pid: the host's pid as its own name space sees it; root as above. Reads the file again when it
  * has grown. 1 and *symbol filled, or 0. */

@@ -2,10 +2,11 @@
  * The table format: what remains of one object's unwind information. Any context.
  *
  * A row says: from this offset up to the next row's, this rule holds. Offsets and rules stand in arrays of
- *their own, because a search touches offsets alone. The page index makes a cold lookup a few steps: it names
- *the row that holds at the first byte of each 4 KiB of code, so the search runs within one page's rows.
+ * their own, because a search touches offsets alone. The page index makes a cold lookup a few steps: it names
+ * the row that holds at the first byte of each 4 KiB of code, so the search runs within one page's rows, and
+ * 16 bits of an offset are enough.
  *
- *	struct dp_table | first_row[page_count + 1] | offset[row_count] | rule[row_count]      (all uint32_t)
+ *	struct dp_table | uint32_t first_row[page_count + 1] | uint32_t rule[row_count] | uint16_t offset[row_count]
  */
 #ifndef DEEPPROF_UNWIND_TABLE_H
 #define DEEPPROF_UNWIND_TABLE_H
@@ -17,7 +18,7 @@
 
 enum {
 	DP_TABLE_MAGIC = 0x74557044, /* "DpUt" */
-	DP_TABLE_VERSION = 1,
+	DP_TABLE_VERSION = 2,
 	DP_TABLE_PAGE_BITS = 12,
 	DP_TABLE_AHEAD = 96, /* rows; most pages have fewer */
 };
@@ -30,18 +31,32 @@ struct dp_table {
 	uint32_t words[]; /* the three arrays */
 };
 
+static inline const uint32_t *dp_table_rules(const struct dp_table *table)
+{
+	return table->words + table->page_count + 1;
+}
+
+/* The low 16 bits of each row's offset. */
+static inline const uint16_t *dp_table_offsets(const struct dp_table *table)
+{
+	return (const uint16_t *)(dp_table_rules(table) + table->row_count);
+}
+
 static inline size_t dp_table_size(uint32_t row_count, uint32_t page_count)
 {
-	return sizeof(struct dp_table) + ((size_t)page_count + 1 + (size_t)row_count * 2) * sizeof(uint32_t);
+	return sizeof(struct dp_table) + ((size_t)page_count + 1 + row_count) * sizeof(uint32_t) +
+	       row_count * sizeof(uint16_t);
 }
 
 /* The rule of a code offset. Reads stay inside the arrays whatever the index says, so that dp_table_check()
  * need not visit every page of a big table. */
 static inline uint32_t dp_table_find(const struct dp_table *table, uint32_t offset)
 {
-	const uint32_t *first_row = table->words;
-	const uint32_t *offsets = first_row + table->page_count + 1;
+	const uint32_t *first_row = table->words, *rules = dp_table_rules(table);
+	const uint16_t *offsets = dp_table_offsets(table);
 	const uint32_t page = offset >> DP_TABLE_PAGE_BITS;
+	const uint16_t page_start = (uint16_t)(page << DP_TABLE_PAGE_BITS);
+	const uint16_t within = offset & ((1 << DP_TABLE_PAGE_BITS) - 1);
 	uint32_t low, count;
 
 	if (page >= table->page_count)
@@ -52,18 +67,20 @@ static inline uint32_t dp_table_find(const struct dp_table *table, uint32_t offs
 		return DP_RULE_GAP;
 	count = count - low + 1;
 	/* A cold search would wait for one line of the cache after another: all that it may touch are asked for now. */
-	for (uint32_t i = 0; i < count && i < DP_TABLE_AHEAD; i += 64 / sizeof *offsets) {
+	for (uint32_t i = 0; i < count && i < DP_TABLE_AHEAD; i += 64 / sizeof *rules) {
 		__builtin_prefetch(&offsets[low + i]);
-		__builtin_prefetch(&offsets[table->row_count + low + i]);
+		__builtin_prefetch(&rules[low + i]);
 	}
+	/* The first candidate may begin in an earlier page and is not compared; the others begin behind the page's
+	 * first byte, the last at the next page's first byte at most. */
 	while (count > 1) {
 		const uint32_t half = count / 2;
 
-		if (offsets[low + half] <= offset)
+		if ((uint16_t)(offsets[low + half] - page_start) <= within)
 			low += half;
 		count -= half;
 	}
-	return offsets[table->row_count + low];
+	return rules[low];
 }
 
 #endif

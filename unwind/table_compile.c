@@ -119,11 +119,13 @@ static int build_image(const struct rows *rows, struct dp_table_image *image)
 			row++;
 		table->words[page] = row;
 	}
-	memcpy(table->words + pages + 1, rows->offsets, rows->count * sizeof(uint32_t));
-	memcpy(table->words + pages + 1 + rows->count, rows->rules, rows->count * sizeof(uint32_t));
+	memcpy(table->words + pages + 1, rows->rules, rows->count * sizeof(uint32_t));
+	uint16_t *offsets = (uint16_t *)(table->words + pages + 1 + rows->count);
 	image->rows = rows->count;
-	for (uint32_t i = 0; i < rows->count; i++)
+	for (uint32_t i = 0; i < rows->count; i++) {
+		offsets[i] = (uint16_t)rows->offsets[i];
 		image->complex_rows += rows->rules[i] == DP_RULE_COMPLEX;
+	}
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The native walk inside the handler.
  *
- * A table is what remains of one object's .eh_frame: sorted rows {offset, rule}, at most 8 bytes each,
+ * A table is what remains of one object's .eh_frame: sorted rows {offset, rule}, 6 bytes each,
  * compiled by the agent once per build-id, in a sealed memfd that every host maps read-only. A code map is
  * one host's sorted list of code ranges with their tables: immutable once published. A rule cache remembers
  * the rule of code addresses seen before. */

@@ -14,20 +14,34 @@ static const struct dp_finish_module *only_module(void *context, uint64_t pc)
 	return pc >= module->start && pc < module->end ? module : NULL;
 }
 
+/* The page index says in which page each row begins: behind its first byte, at the next one's at most. */
 static void check_image(const struct dp_table_image *image)
 {
 	const struct dp_table *table = image->bytes;
-	const uint32_t *offsets = table->words + table->page_count + 1;
+	const uint32_t *rules = dp_table_rules(table);
+	const uint16_t *offsets = dp_table_offsets(table);
+	uint32_t row = 0, before = 0;
 
-	if (dp_table_check(image->bytes, image->size) || offsets[0])
+	if (dp_table_check(image->bytes, image->size) || offsets[0] || table->words[0])
 		abort();
-	for (uint32_t i = 1; i < table->row_count; i++) {
-		if (offsets[i] <= offsets[i - 1])
+	for (uint32_t page = 0; page < table->page_count; page++) {
+		const uint32_t start = page << DP_TABLE_PAGE_BITS;
+		if (table->words[page + 1] < row || table->words[page + 1] >= table->row_count)
 			abort();
-		if (dp_table_find(table, offsets[i]) != offsets[table->row_count + i] ||
-			dp_table_find(table, offsets[i] - 1) != offsets[table->row_count + i - 1])
-			abort();
+		for (; row < table->words[page + 1]; row++) {
+			const uint32_t offset = start + (uint16_t)(offsets[row + 1] - (uint16_t)start);
+			if (offset <= before || offset - start > 1u << DP_TABLE_PAGE_BITS)
+				abort();
+			if (offset >> DP_TABLE_PAGE_BITS < table->page_count &&
+				dp_table_find(table, offset) != rules[row + 1])
+				abort();
+			if (dp_table_find(table, offset - 1) != rules[row])
+				abort();
+			before = offset;
+		}
 	}
+	if (row + 1 != table->row_count)
+		abort();
 }
 
 /* A stack of return addresses into the module, walked by the table and by libunwind. */

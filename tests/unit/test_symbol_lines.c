@@ -578,6 +578,46 @@ static void answers_are_the_same_after_a_trim(void **state)
 	dp_object_free(object);
 }
 
+static void what_nobody_asks_for_long_is_dropped_and_read_again(void **state)
+{
+	(void)state;
+	struct dp_symbol first[FRAMES_MOST], second[FRAMES_MOST];
+	char path[256];
+	uint64_t start, size;
+	int error;
+	assert_int_equal(shell("g++ -O2 -g -gz=zlib b.cpp -o rested"), 0);
+	ask_text("rested", &start, &size);
+	snprintf(path, sizeof path, "%s/rested", folder);
+	struct dp_object *object = dp_object_open(path, NULL, &error);
+	assert_non_null(object);
+	assert_false(dp_object_rest(object, 1000)); /* nothing was read yet */
+	const uint64_t half = start + size / 2;
+	for (uint64_t address = start; address < half; address += 97)
+		dp_object_symbolise(object, address, first, FRAMES_MOST);
+	const size_t full = dp_object_memory(object);
+	assert_false(dp_object_rest(object, 100000)); /* it was asked just before */
+	assert_false(dp_object_rest(object, 129999));
+	dp_object_symbolise(object, half, first, FRAMES_MOST); /* asked anew */
+	assert_false(dp_object_rest(object, 130000));
+	assert_false(dp_object_rest(object, 159999));
+	assert_true(dp_object_rest(object, 160000));
+	assert_true(dp_object_memory(object) < full);
+	assert_false(dp_object_rest(object, 300000)); /* nothing is left to drop */
+	struct dp_object *fresh = dp_object_open(path, NULL, &error);
+	assert_non_null(fresh);
+	for (uint64_t address = start; address < start + size; address += 31) {
+		const int count = dp_object_symbolise(object, address, first, FRAMES_MOST);
+		assert_int_equal(dp_object_symbolise(fresh, address, second, FRAMES_MOST), count);
+		for (int i = 0; i < count; i++) {
+			assert_string_equal(first[i].name, second[i].name);
+			assert_string_equal(first[i].file ? first[i].file : "", second[i].file ? second[i].file : "");
+			assert_int_equal(first[i].line, second[i].line);
+		}
+	}
+	dp_object_free(fresh);
+	dp_object_free(object);
+}
+
 static void of_too_many_frames_the_function_itself_stays(void **state)
 {
 	(void)state;
@@ -640,6 +680,7 @@ int main(void)
 		cmocka_unit_test(mini_debug_information_names_static_functions),
 		cmocka_unit_test(rust_is_read_in_both_manglings),
 		cmocka_unit_test(answers_are_the_same_after_a_trim),
+		cmocka_unit_test(what_nobody_asks_for_long_is_dropped_and_read_again),
 		cmocka_unit_test(of_too_many_frames_the_function_itself_stays),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

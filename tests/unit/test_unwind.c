@@ -136,8 +136,8 @@ static struct dp_table *make_table(const uint32_t (*rows)[2], uint32_t row_count
 		.page_count = 1};
 	table->words[1] = row_count - 1;
 	for (uint32_t i = 0; i < row_count; i++) {
-		table->words[2 + i] = rows[i][0];
-		table->words[2 + row_count + i] = rows[i][1];
+		((uint16_t *)dp_table_offsets(table))[i] = (uint16_t)rows[i][0];
+		((uint32_t *)dp_table_rules(table))[i] = rows[i][1];
 	}
 	assert_int_equal(dp_table_check(table, dp_table_size(row_count, 1)), 0);
 	return table;
@@ -383,9 +383,9 @@ static void hostile_tables_lead_nowhere_else(void **state)
 			words[i] = next_random() % 4 ? next_random() % (i < 12 ? ROWS : 4096 * PAGES)
 						     : next_random();
 		for (int i = 0; i < ROWS; i++) /* near rules, so that walks go some way */
-			table->words[PAGES + 1 + ROWS + i] = next_random() % 12 | (next_random() % 8 << 4) |
-							     (next_random() % 6 << 12) |
-							     (next_random() % 3 << 16);
+			table->words[PAGES + 1 + i] = next_random() % 12 | (next_random() % 8 << 4) |
+						      (next_random() % 6 << 12) |
+						      (next_random() % 3 << 16);
 		if (next_random() % 4 == 0)
 			words[next_random() % 6] ^= 1u << next_random() % 32;
 		if (dp_table_check(table, size))
