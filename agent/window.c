@@ -102,10 +102,13 @@ static uint32_t name_by_place(
 }
 
 /* An interpreter's machinery that was inlined into something that stays. */
-static int fold_inlined(const struct dp_work *work, struct dp_symbol *symbols, int count)
+static int fold_inlined(const struct dp_process *process, struct dp_symbol *symbols, int count)
 {
+	const struct dp_work *work = process->work;
 	int kept = 0;
 	bool has_managed = false;
+	if (process->settings->internals)
+		return count;
 	for (unsigned i = 0; i < DP_NAME_RUNTIMES; i++)
 		has_managed |= work->has_runtime[i];
 	if (!has_managed)
@@ -133,7 +136,7 @@ static int module_location(struct dp_process *process, struct dp_profile *profil
 	const int named =
 	        object ? dp_object_symbolise(object, look - module->finish.bias, symbols, LINES_MOST) : 0;
 	if (named > 0) {
-		const int added = add_lines(profile, symbols, fold_inlined(process->work, symbols, named), lines);
+		const int added = add_lines(profile, symbols, fold_inlined(process, symbols, named), lines);
 		if (added < 0)
 			return added;
 		location.lines = lines;
@@ -288,7 +291,7 @@ static int add_stack(
 		const int location = location_of(process, profile, places, stack->frames[i], stack->generation, &is_folded);
 		if (location < 0)
 			return location;
-		if (!has_managed || !is_folded)
+		if (!has_managed || !is_folded || process->settings->internals)
 			locations[count++] = location;
 	}
 	if (stack->stop != DP_STOP_END) {

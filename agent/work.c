@@ -351,7 +351,8 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	if (record->managed_count) {
 		static struct dp_frame managed[DP_MANAGED_MAX], stitched[DP_STITCHED_MAX];
 		const unsigned managed_count = take_managed(work, parts, managed);
-		count = (int)dp_stitch(frames, (unsigned)count, stop == DP_STOP_END, managed, managed_count, false, stitched, &work->stitched);
+		count = (int)dp_stitch(frames, (unsigned)count, stop == DP_STOP_END, managed, managed_count,
+		        process->settings->internals, stitched, &work->stitched);
 		stack = stitched;
 	}
 	dp_stacks_add(&work->stacks, &key, stack, (unsigned)count, record->weight_ns, record->weight_ns / process->period_ns);

@@ -35,11 +35,12 @@ enum dp_profiles {
 
 enum dp_agent_kind { DP_AGENT_PROCESS, DP_AGENT_THREAD };
 
-enum { DP_SETTINGS_KEYS = 22, DP_SETTINGS_FLAT_BYTES = 20480 };
+enum { DP_SETTINGS_KEYS = 23, DP_SETTINGS_FLAT_BYTES = 20480 };
 
 /* Fields first that every host reads; a text that is unset touches no more than its first byte. */
 struct dp_settings {
 	bool enabled, children;
+	bool internals;          /* an interpreter's machinery is shown */
 	uint8_t agent;           /* enum dp_agent_kind */
 	uint8_t log;             /* enum dp_log_level */
 	uint32_t profiles;       /* enum dp_profiles; 0: the user asked for none */

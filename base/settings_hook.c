@@ -52,6 +52,7 @@ enum key {
 	KEY_KEY,
 	KEY_SPOOL,
 	KEY_CHILDREN,
+	KEY_INTERNALS,
 	KEY_AGENT,
 	KEY_VERIFY,
 	KEY_BUDGET,
@@ -115,6 +116,9 @@ static const struct dp_settings_key keys[] = {
 		"", FIELD(spool), KIND_TEXT, 0},
 	[KEY_CHILDREN] = {"children", "true|false", "true", "profile what the process forks and executes", "",
 		FIELD(children), KIND_BOOL, MUST},
+	[KEY_INTERNALS] = {"internals", "true|false", "false",
+		"show what an interpreter does to run the program's functions, its loop and its calls", "",
+		FIELD(internals), KIND_BOOL, 0},
 	[KEY_AGENT] = {"agent", "process|thread", "process",
 		"process: one deepprof-agent for all processes of the user in this container; thread: inside "
 		"the host",

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python frames are those that Python itself sees: every sampled stack, with each caller's line, is one that sys.settrace saw
 in the same program; and each stands where its native frames are."""
+import itertools
 import json
 import os
 import sys
@@ -140,6 +141,29 @@ def check_deep(python, who):
           (total, wrong, first))
 
 
+def check_internals(python, who):
+    """internals=true: the interpreter's loop stands next to the Python frames that it runs, rootward."""
+    path = os.path.join(support.scratch(), "internals.pb.gz")
+    support.run([python, "-c", "import time\ndef leaf(end):\n while time.process_time() < end: pass\n"
+                 "max([1], key=lambda _: leaf(time.process_time() + 0.5))"], env=support.environment(output=path, rate=250, internals="true"))
+    if not support.wait_for(path):
+        check(f"{who}: with internals there is a profile", False)
+        return
+    total = shown = 0
+    for sample in Profile(path).samples:
+        managed = [i for i, f in enumerate(sample.frames) if f.object == "[python]"]
+        if not is_whole(sample) or not any(sample.frames[i].system_name == "leaf" for i in managed):
+            continue
+        total += sample.values[0]
+        # Between a group and the next one rootward; the loop may have something inlined, or no name.
+        groups = itertools.groupby(sample.frames, lambda f: f.object == "[python]")
+        between = [[f.name for f in frames] for is_python, frames in groups if not is_python]
+        if sample.frames[0].object != "[python]":
+            between.pop(0)
+        shown += sample.values[0] * all(any("_PyEval_EvalFrame" in name or "+0x" in name for name in names) for names in between)
+    check(f"{who}: with internals each group of Python frames stands on its loop", total >= 50 and shown == total, (shown, total))
+
+
 def run_one(python, who):
     folder = support.scratch()
     truth, path = os.path.join(folder, "truth.json"), os.path.join(folder, "work.pb.gz")
@@ -157,6 +181,7 @@ def run_one(python, who):
     gil = {s.labels.get("python.gil") for s in profile.samples if python_part(s)}
     check(f"{who}: whether the GIL is held is known", gil == ({None} if pythons.is_free_threaded(python) else {"held"}), gil)
     check_deep(python, who)
+    check_internals(python, who)
 
 
 def main():
