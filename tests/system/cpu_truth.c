@@ -216,18 +216,29 @@ static void late(char **arguments)
 
 static ucontext_t scheduler, left, right;
 
+enum { STEPS = 100 };
+
+/* Steps of one length, a multiple of the period, would meet every tick at the same place, and that at the edge of a
+ * step gives its part to the next. These are between a half and three halves of their mean, each length once, so that
+ * their sum is known. */
+static uint64_t irregular(int step, int stride, uint64_t mean_ns)
+{
+	const uint64_t place = (uint64_t)(step * stride % STEPS);
+	return mean_ns / 2 + mean_ns * (2 * place + 1) / (2 * STEPS);
+}
+
 NOINLINE static void coroutine_left(void)
 {
-	for (;;) {
-		burn(20 * MS);
+	for (int i = 0;; i++) {
+		burn(irregular(i, 37, 20 * MS));
 		swapcontext(&left, &scheduler);
 	}
 }
 
 NOINLINE static void coroutine_right(void)
 {
-	for (;;) {
-		burn(10 * MS);
+	for (int i = 0;; i++) {
+		burn(irregular(i, 61, 10 * MS));
 		swapcontext(&right, &scheduler);
 	}
 }
@@ -242,9 +253,9 @@ static void make_coroutine(ucontext_t *context, void (*run)(void))
 	makecontext(context, run, 0);
 }
 
-NOINLINE static void between_coroutines(void)
+NOINLINE static void between_coroutines(int step)
 {
-	burn(10 * MS);
+	burn(irregular(step, 23, 10 * MS));
 }
 
 static void coroutines(char **unused)
@@ -252,10 +263,10 @@ static void coroutines(char **unused)
 	(void)unused;
 	make_coroutine(&left, coroutine_left);
 	make_coroutine(&right, coroutine_right);
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < STEPS; i++) {
 		swapcontext(&scheduler, &left);
 		swapcontext(&scheduler, &right);
-		between_coroutines();
+		between_coroutines(i);
 	}
 }
 
