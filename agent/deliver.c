@@ -44,7 +44,7 @@ static bool is_same_target(const struct dp_settings *one, const struct dp_settin
 	       !strcmp(one->tenant, other->tenant) && !strcmp(one->ca, other->ca) &&
 	       !strcmp(one->cert, other->cert) && !strcmp(one->key, other->key) &&
 	       !strcmp(one->http_proxy, other->http_proxy) && !strcmp(one->https_proxy, other->https_proxy) &&
-	       !strcmp(one->no_proxy, other->no_proxy);
+	       !strcmp(one->no_proxy, other->no_proxy) && !strcmp(one->spool, other->spool);
 }
 
 /* A list of texts, ended by an empty one, as lines of one. */
@@ -58,9 +58,23 @@ static void join_lines(const char *list, char *text)
 	}
 }
 
+/* Relative to where the host began, and seen from here. */
+static void place_spool(const struct dp_process *process, char *path, size_t size)
+{
+	char placed[1200];
+	const int length = snprintf(placed, sizeof placed, "%s%s%s%.511s", process->root,
+	        *path == '/' ? "" : process->cwd, *path == '/' ? "" : "/", path);
+	if ((size_t)length < size)
+		memcpy(path, placed, (size_t)length + 1);
+	else
+		*path = 0;
+}
+
 static struct target *target_of(const struct dp_process *process)
 {
-	const struct dp_settings *settings = process->settings;
+	struct dp_settings placed = *process->settings, *settings = &placed;
+	if (*settings->spool)
+		place_spool(process, settings->spool, sizeof settings->spool);
 	for (unsigned i = 0; i < target_count; i++)
 		if (is_same_target(targets[i].settings, settings))
 			return &targets[i];
@@ -83,6 +97,7 @@ static struct target *target_of(const struct dp_process *process)
 	        .http_proxy = target->settings->http_proxy,
 	        .https_proxy = target->settings->https_proxy,
 	        .no_proxy = target->settings->no_proxy,
+	        .spool = target->settings->spool,
 	};
 	const char *message = NULL;
 	target->push = dp_push_new(&push_options, &message);
@@ -101,6 +116,8 @@ static void add_upload_losses(struct target *target, struct dp_profile *profile)
 	profile->losses[DP_DROP_UPLOAD_FAILED].weight_ns += now.upload_failed_ns - target->told.upload_failed_ns;
 	profile->losses[DP_DROP_QUEUE_FULL].count += now.queue_full - target->told.queue_full;
 	profile->losses[DP_DROP_QUEUE_FULL].weight_ns += now.queue_full_ns - target->told.queue_full_ns;
+	profile->losses[DP_DROP_SPOOL_LOST].count += now.spool_lost - target->told.spool_lost;
+	profile->losses[DP_DROP_SPOOL_LOST].weight_ns += now.spool_lost_ns - target->told.spool_lost_ns;
 	target->told = now;
 }
 
@@ -282,4 +299,13 @@ void dp_deliver_flush(unsigned timeout_ms)
 	for (unsigned i = 0; i < target_count; i++)
 		if (targets[i].push && dp_push_flush(targets[i].push, timeout_ms) > 0)
 			dp_warn("a server has not taken everything within %u ms; it will be tried again", timeout_ms);
+}
+
+void dp_deliver_fini(void)
+{
+	for (unsigned i = 0; i < target_count; i++) {
+		dp_push_free(targets[i].push);
+		free(targets[i].settings);
+	}
+	target_count = 0;
 }

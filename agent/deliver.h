@@ -26,5 +26,7 @@ void dp_deliver_work(void);
 bool dp_deliver_is_busy(void);
 /* Works until all is delivered or the time is over. */
 void dp_deliver_flush(unsigned timeout_ms);
+/* What is left goes to the spool, where there is one. */
+void dp_deliver_fini(void);
 
 #endif

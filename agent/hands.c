@@ -154,6 +154,7 @@ static bool do_job(struct dp_job *job)
 		break;
 	case DP_JOB_QUIT:
 		dp_deliver_flush(QUIT_FLUSH_MS);
+		dp_deliver_fini();
 		goes_on = false;
 		break;
 	}

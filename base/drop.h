@@ -43,6 +43,7 @@
 	XX(NO_SYMBOL, "no_symbol", "a frame without a name: object and offset are shown")                    \
 	XX(QUEUE_FULL, "queue_full", "a profile dropped because the upload queue was full")                  \
 	XX(UPLOAD_FAILED, "upload_failed", "a profile the server refused or never answered for")             \
+	XX(SPOOL_LOST, "spool_lost", "a profile in the spool that was damaged, too old or too much")        \
 	XX(WRITE_FAILED, "write_failed", "a profile that could not be written to its file")
 
 enum dp_drop {

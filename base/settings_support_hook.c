@@ -38,7 +38,7 @@ static void say(const struct dp_settings_listener *listener, const char *key, co
 
 static void say_keys(const struct dp_settings *settings, const struct dp_settings_listener *listener)
 {
-	static const char *const later[] = {"spool", "budget", "alloc_interval", "lock_threshold"};
+	static const char *const later[] = {"budget", "alloc_interval", "lock_threshold"};
 	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
 		if (settings->source[key_number(later[i])] > DP_FROM_ALIAS)
 			say(listener, later[i], "", 0, "has no effect in this version");

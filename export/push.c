@@ -6,6 +6,7 @@
  * single upload; when that one arrives, the rest follows at once. */
 #include "export/push.h"
 #include "export/push_request.h"
+#include "export/spool.h"
 
 #include "base/log.h"
 
@@ -30,6 +31,9 @@ enum {
 	FAULTS_MOST = 4,      /* tries of an upload that may never pass, or may have arrived */
 	LIMITED_MOST = 10,
 	TIMES_KEPT = 1024,
+	SPOOL_BYTES = 64 * 1024 * 1024,
+	SERVICES_MOST = 64, /* whose left uploads are taken over */
+	ADOPT_MS = 30000,
 };
 
 struct upload {
@@ -39,6 +43,9 @@ struct upload {
 	uint64_t not_before_ms, give_up_ms;
 	uint64_t weight_ns; /* of its samples */
 	unsigned tries, faults;
+	struct dp_spool_entry *entry; /* its copy in the spool, NULL: none */
+	uint64_t service;             /* as the spool knows it */
+	int64_t time_ns;              /* of its profile */
 	size_t size;
 	uint8_t body[];
 };
@@ -46,6 +53,7 @@ struct upload {
 struct server {
 	struct dp_push *push;
 	struct dp_server_address address;
+	uint64_t key; /* as the spool knows it */
 	struct upload *uploads; /* oldest first */
 	size_t bytes;
 	unsigned under_way;
@@ -58,11 +66,15 @@ struct server {
 
 struct dp_push {
 	struct dp_push_options options;
-	char *texts[8]; /* behind options */
+	char *texts[9]; /* behind options */
 	struct dp_http *http;
 	struct server servers[SERVERS_MOST];
 	unsigned server_count;
 	bool is_flushing;
+	struct dp_spool *spool; /* NULL: none */
+	uint64_t services[SERVICES_MOST];
+	unsigned service_count;
+	uint64_t adopt_ms; /* when to look next */
 	int64_t times_ms[TIMES_KEPT]; /* of the last parts */
 	unsigned time_count;
 	struct dp_push_stats stats;
@@ -105,7 +117,23 @@ static void forget(struct upload *upload)
 		link = &(*link)->next;
 	*link = upload->next;
 	server->bytes -= upload->size;
+	if (upload->entry)
+		dp_spool_remove(server->push->spool, upload->entry);
 	free(upload);
+}
+
+/* A copy on disk of what may have to wait for long. */
+static void keep(struct upload *upload)
+{
+	struct dp_push *push = upload->server->push;
+	const struct dp_spool_entry like = {.server = upload->server->key,
+		.service = upload->service,
+		.time_ns = upload->time_ns,
+		.weight_ns = upload->weight_ns,
+		.size = upload->size - sizeof *upload,
+		.is_held = true};
+	if (push->spool && !upload->entry)
+		upload->entry = dp_spool_put(push->spool, &like, upload->body);
 }
 
 static void give_up(struct upload *upload)
@@ -120,15 +148,32 @@ struct profile_age {
 	struct dp_push *push;
 	const struct dp_server_kind *kind;
 	uint64_t give_up_ms;
+	uint64_t service;
+	int64_t time_ns;
 	int error;
 };
 
-static int enqueue(struct server *server, const struct dp_buffer *body, uint64_t weight_ns, uint64_t give_up_ms)
+/* What the memory has no room for; the spool may. */
+static bool keep_alone(struct server *server, const struct dp_buffer *body, uint64_t weight_ns,
+	const struct profile_age *age)
+{
+	const struct dp_spool_entry like = {.server = server->key,
+		.service = age->service,
+		.time_ns = age->time_ns,
+		.weight_ns = weight_ns,
+		.size = body->size};
+	return server->push->spool && dp_spool_put(server->push->spool, &like, body->bytes);
+}
+
+static int enqueue(struct server *server, const struct dp_buffer *body, uint64_t weight_ns,
+	const struct profile_age *age)
 {
 	struct dp_push *push = server->push;
 	struct upload **last = &server->uploads;
 	if (server->bytes + sizeof(struct upload) + body->size >
 		push->options.queue_bytes / push->server_count) {
+		if (keep_alone(server, body, weight_ns, age))
+			return 0;
 		push->stats.queue_full++;
 		push->stats.queue_full_ns += weight_ns;
 		if (!server->is_full_said)
@@ -143,7 +188,9 @@ static int enqueue(struct server *server, const struct dp_buffer *body, uint64_t
 	*upload = (struct upload){.server = server,
 		.size = sizeof *upload + body->size,
 		.weight_ns = weight_ns,
-		.give_up_ms = give_up_ms};
+		.service = age->service,
+		.time_ns = age->time_ns,
+		.give_up_ms = age->give_up_ms};
 	memcpy(upload->body, body->bytes, body->size);
 	while (*last)
 		last = &(*last)->next;
@@ -161,7 +208,7 @@ static int take_part(void *context, const struct dp_part *part)
 	for (unsigned i = 0; i < age->push->server_count && !error; i++) {
 		struct server *server = &age->push->servers[i];
 		const int full = server->address.kind == age->kind
-					 ? enqueue(server, &body, part->weight_ns, age->give_up_ms)
+					 ? enqueue(server, &body, part->weight_ns, age)
 					 : 0;
 		if (full)
 			age->error = full;
@@ -197,6 +244,37 @@ static bool has_kind(const struct dp_push *push, const struct dp_server_kind *ki
 	return false;
 }
 
+static const char *service_of(const struct dp_profile *profile)
+{
+	for (uint32_t i = 0; i < profile->identity.count; i++)
+		if (!strcmp(profile->identity.at[i].key, "service_name"))
+			return profile->identity.at[i].value;
+	return "";
+}
+
+/* What earlier agents left for the services that send by this queue. */
+static void adopt(struct dp_push *push)
+{
+	uint64_t servers[SERVERS_MOST];
+	if (!push->spool || !push->service_count || dp_http_now_ms() < push->adopt_ms)
+		return;
+	push->adopt_ms = dp_http_now_ms() + ADOPT_MS;
+	for (unsigned i = 0; i < push->server_count; i++)
+		servers[i] = push->servers[i].key;
+	dp_spool_adopt(push->spool, servers, push->server_count, push->services, push->service_count);
+}
+
+static void know_service(struct dp_push *push, uint64_t service)
+{
+	for (unsigned i = 0; i < push->service_count; i++)
+		if (push->services[i] == service)
+			return;
+	if (push->service_count == SERVICES_MOST)
+		return;
+	push->services[push->service_count++] = service;
+	push->adopt_ms = 0;
+}
+
 int dp_push_profile(struct dp_push *push, const struct dp_profile *profile)
 {
 	struct timespec real;
@@ -205,8 +283,10 @@ int dp_push_profile(struct dp_push *push, const struct dp_profile *profile)
 		((int64_t)real.tv_sec * 1000000000 + real.tv_nsec - profile->time_ns) / 1000000;
 	const int64_t left_ms = (int64_t)push->options.age_most_s * 1000 - (age_ms > 0 ? age_ms : 0);
 	struct profile_age age = {
-		.push = push, .give_up_ms = dp_http_now_ms() + (uint64_t)(left_ms > 0 ? left_ms : 0)};
+		.push = push, .service = dp_spool_key(0, service_of(profile)), .time_ns = profile->time_ns,
+		.give_up_ms = dp_http_now_ms() + (uint64_t)(left_ms > 0 ? left_ms : 0)};
 	int error = 0;
+	know_service(push, age.service);
 	for (size_t i = 0; dp_server_kinds[i] && !error; i++) {
 		age.kind = dp_server_kinds[i];
 		if (has_kind(push, age.kind))
@@ -369,6 +449,7 @@ static void on_answer(void *context, const struct dp_http_answer *answer)
 		give_up(upload);
 		return;
 	}
+	keep(upload);
 	uint64_t wait = backoff_ms(push, upload->tries);
 	if (answer->retry_after_s && !push->is_flushing) {
 		const uint64_t asked = (uint64_t)answer->retry_after_s * 1000;
@@ -431,10 +512,42 @@ static void drop_the_old(struct server *server, uint64_t now)
 	}
 }
 
+/* From the spool, as long as the server takes what it gets and half of the memory is free. */
+static void load(struct server *server, uint64_t now)
+{
+	struct dp_push *push = server->push;
+	const size_t most = push->options.queue_bytes / push->server_count / 2;
+	struct dp_spool_entry *entry;
+	struct timespec real;
+	clock_gettime(CLOCK_REALTIME, &real);
+	while (push->spool && !server->failures && (entry = dp_spool_next(push->spool, server->key)) &&
+		server->bytes + sizeof(struct upload) + entry->size <= most) {
+		struct dp_buffer body = {0};
+		const int64_t left_s = entry->time_ns / 1000000000 + push->options.age_most_s - real.tv_sec;
+		const struct profile_age age = {.push = push,
+			.service = entry->service,
+			.time_ns = entry->time_ns,
+			.give_up_ms = now + (uint64_t)(left_s > 0 ? left_s : 0) * 1000};
+		const uint64_t weight_ns = entry->weight_ns;
+		const int error = dp_spool_read(push->spool, entry, &body);
+		struct upload **last = &server->uploads;
+		if (!error && enqueue(server, &body, weight_ns, &age) == 0) {
+			while ((*last)->next)
+				last = &(*last)->next;
+			(*last)->entry = entry;
+			entry->is_held = true;
+		}
+		dp_buffer_fini(&body);
+		if (error && error != -EBADMSG)
+			return;
+	}
+}
+
 static void start_what_is_due(struct server *server)
 {
 	const uint64_t now = dp_http_now_ms();
 	drop_the_old(server, now);
+	load(server, now);
 	while (server->under_way < allowed(server, now)) {
 		struct upload *upload = next_due(server, now);
 		if (!upload || !start(upload))
@@ -444,6 +557,7 @@ static void start_what_is_due(struct server *server)
 
 void dp_push_run(struct dp_push *push)
 {
+	adopt(push);
 	for (unsigned i = 0; i < push->server_count; i++)
 		start_what_is_due(&push->servers[i]);
 	dp_http_run(push->http);
@@ -522,6 +636,13 @@ int dp_push_flush(struct dp_push *push, unsigned timeout_ms)
 void dp_push_stats(const struct dp_push *push, struct dp_push_stats *stats)
 {
 	*stats = push->stats;
+	if (push->spool) {
+		const struct dp_spool_losses *losses = dp_spool_losses(push->spool);
+		stats->spool_lost = losses->damaged + losses->aged + losses->full;
+		stats->spool_lost_ns = losses->weight_ns;
+		for (unsigned i = 0; i < push->server_count; i++)
+			stats->spooled += dp_spool_waiting(push->spool, push->servers[i].key);
+	}
 	for (unsigned i = 0; i < push->server_count; i++) {
 		stats->queued_bytes += push->servers[i].bytes;
 		for (const struct upload *upload = push->servers[i].uploads; upload; upload = upload->next)
@@ -535,7 +656,7 @@ static int copy_options(struct dp_push *push, const struct dp_push_options *opti
 {
 	const char **const texts[] = {&push->options.auth, &push->options.tenant, &push->options.ca,
 		&push->options.cert, &push->options.key, &push->options.http_proxy, &push->options.https_proxy,
-		&push->options.no_proxy};
+		&push->options.no_proxy, &push->options.spool};
 	push->options = *options;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		push->texts[i] = strdup(*texts[i] ? *texts[i] : "");
@@ -552,6 +673,8 @@ static int copy_options(struct dp_push *push, const struct dp_push_options *opti
 		push->options.backoff_ms = BACKOFF_MS;
 	if (!push->options.backoff_most_ms)
 		push->options.backoff_most_ms = BACKOFF_MOST_MS;
+	if (!push->options.spool_bytes)
+		push->options.spool_bytes = SPOOL_BYTES;
 	if (!push->options.age_most_s)
 		push->options.age_most_s = AGE_MOST_S;
 	return 0;
@@ -569,6 +692,9 @@ static const char *add_servers(struct dp_push *push, const char *at)
 		struct server *server = &push->servers[push->server_count];
 		server->push = push;
 		wrong = dp_server_address_init(&server->address, &push->options, at, size);
+		if (!wrong)
+			server->key = dp_spool_key(dp_spool_key(dp_spool_key(0, server->address.kind->title),
+							   server->address.url), push->options.tenant);
 		push->server_count += !wrong;
 		at += size;
 	}
@@ -599,8 +725,15 @@ struct dp_push *dp_push_new(const struct dp_push_options *options, const char **
 		.no_proxy = push->options.no_proxy,
 		.timeout_ms = push->options.timeout_ms};
 	push->http = dp_http_new(&http, message);
-	if (push->http)
-		return push;
+	if (!push->http)
+		goto failed;
+	if (*push->options.spool) {
+		push->spool = dp_spool_new(push->options.spool, push->options.spool_bytes,
+			push->options.age_most_s, message);
+		if (!push->spool) /* profiles are sent all the same */
+			dp_warn("%s; nothing is kept there", *message);
+	}
+	return push;
 failed:
 	dp_push_free(push);
 	return NULL;
@@ -612,10 +745,14 @@ void dp_push_free(struct dp_push *push)
 		return;
 	dp_http_free(push->http);
 	for (unsigned i = 0; i < push->server_count; i++) {
-		while (push->servers[i].uploads)
-			forget(push->servers[i].uploads);
+		for (struct upload *upload; (upload = push->servers[i].uploads);) {
+			keep(upload);
+			upload->entry = NULL; /* it stays for the next agent */
+			forget(upload);
+		}
 		dp_server_address_fini(&push->servers[i].address);
 	}
+	dp_spool_free(push->spool);
 	for (size_t i = 0; i < sizeof push->texts / sizeof *push->texts; i++)
 		free(push->texts[i]);
 	free(push);

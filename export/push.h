@@ -19,6 +19,8 @@ struct dp_push_options {
 	const char *ca, *cert, *key;  /* PEM files, or "" */
 	const char *http_proxy, *https_proxy; /* of servers of that scheme, or "" */
 	const char *no_proxy;                 /* hosts that need none, as curl reads it, or "" */
+	const char *spool;            /* folder for what cannot be sent, or NULL */
+	uint64_t spool_bytes;         /* most that waits there, 0: 64 MiB */
 	size_t queue_bytes;           /* most that waits, 0: 8 MiB */
 	unsigned timeout_ms;          /* of one request, 0: 10 s */
 	unsigned backoff_ms,
@@ -33,6 +35,8 @@ struct dp_push_stats {
 	uint64_t queue_full, upload_failed; /* uploads dropped: no room; refused, too old or tried in vain */
 	uint64_t queue_full_ns, upload_failed_ns; /* CPU time of the samples in those */
 	uint64_t queued, queued_bytes;      /* uploads that wait or are under way now */
+	uint64_t spooled;                   /* uploads that wait in the spool and not in memory */
+	uint64_t spool_lost, spool_lost_ns; /* uploads in the spool that were damaged, too old or too many */
 	uint64_t breaker_opened;            /* how often a server was left alone for a while */
 };
 

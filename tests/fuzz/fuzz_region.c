@@ -83,6 +83,10 @@ bool dp_deliver_is_busy(void)
 {
 	return false;
 }
+void dp_deliver_fini(void)
+{
+}
+
 void dp_deliver_flush(unsigned timeout_ms)
 {
 	(void)timeout_ms;

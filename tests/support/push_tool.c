@@ -8,6 +8,7 @@
  *   --threads N
  * --samples N --pad N --ago S --bytes N --timeout MS --age S
  *   --backoff MS --auth TEXT --tenant T --ca F --cert F --key F --proxy URL --https-proxy URL --no-proxy HOSTS
+ *   --spool FOLDER --spool-bytes N --kill
  *   --push            one profile (its cpu values: fib 30 ms, memcpy 50 ms, read_file 20 ms)
  *   --work MS         serve the queue that long, as the agent's loop does
  *   --until-sent N    the same until N uploads arrived, at most 20 s; else exit 3
@@ -21,6 +22,7 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,9 +243,10 @@ static void print_stats(void)
 	dp_push_stats(push, &s);
 	printf("{\"sent\":%" PRIu64 ",\"sent_bytes\":%" PRIu64 ",\"retried\":%" PRIu64
 	       ",\"queue_full\":%" PRIu64 ",\"upload_failed\":%" PRIu64 ",\"queued\":%" PRIu64
-	       ",\"queued_bytes\":%" PRIu64 ",\"breaker_opened\":%" PRIu64 ",\"pushed\":%u}\n",
+	       ",\"queued_bytes\":%" PRIu64 ",\"breaker_opened\":%" PRIu64 ",\"spooled\":%" PRIu64
+	       ",\"spool_lost\":%" PRIu64 ",\"pushed\":%u}\n",
 		s.sent, s.sent_bytes, s.retried, s.queue_full, s.upload_failed, s.queued, s.queued_bytes,
-		s.breaker_opened, pushed);
+		s.breaker_opened, s.spooled, s.spool_lost, pushed);
 	fflush(stdout);
 }
 
@@ -288,7 +291,8 @@ static int act(const char *word, const char *value, const char *server)
 		const char **text;
 	} texts[] = {{"--service", &service}, {"--auth", &options.auth}, {"--tenant", &options.tenant},
 		{"--ca", &options.ca}, {"--cert", &options.cert}, {"--key", &options.key},
-		{"--proxy", &options.http_proxy}, {"--https-proxy", &options.https_proxy}, {"--no-proxy", &options.no_proxy}};
+		{"--proxy", &options.http_proxy}, {"--https-proxy", &options.https_proxy}, {"--no-proxy", &options.no_proxy},
+		{"--spool", &options.spool}};
 	const struct {
 		const char *word;
 		unsigned *number;
@@ -314,9 +318,13 @@ static int act(const char *word, const char *value, const char *server)
 		return ago = strtod(value, NULL), 1;
 	if (!strcmp(word, "--bytes") && value)
 		return options.queue_bytes = strtoul(value, NULL, 10), 1;
+	if (!strcmp(word, "--spool-bytes") && value)
+		return options.spool_bytes = strtoul(value, NULL, 10), 1;
 	if (!strcmp(word, "--rss"))
 		return print_rss(), 0;
 	ensure_push(server);
+	if (!strcmp(word, "--kill"))
+		return raise(SIGKILL);
 	if (!strcmp(word, "--push"))
 		return send_profile(), 0;
 	if (!strcmp(word, "--stats"))

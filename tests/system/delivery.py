@@ -140,6 +140,29 @@ result = run([MILL, "30"], env=settings("refused"))
 time.sleep(1)
 check("a refusal is final", wait_for("refused", 0.1) == [])
 
+# A server that is away: what was not sent goes with the next process of the service, whose agent is another one.
+import tempfile
+spool = tempfile.mkdtemp() + "/spool"
+with lock:
+    answers[:] = [503] * 1000
+run([MILL, "30"], env=settings("spooled", spool=spool))
+end = time.time() + 12
+while time.time() < end and not [n for n in os.listdir(spool) if n.endswith(".upload")] if os.path.isdir(spool) else time.time() < end:
+    time.sleep(0.1)
+check("what a server does not take is kept on disk", [n for n in os.listdir(spool) if n.endswith(".upload")] != [])
+time.sleep(7)  # until its agent has left
+with lock:
+    answers[:] = []
+run([MILL, "30"], env=settings("spooled", spool=spool))
+end = time.time() + 12
+while time.time() < end and len(wait_for("spooled", 0.1)) < 2:
+    time.sleep(0.1)
+check("and sent after the next process's", len(wait_for("spooled", 0.1)) == 2, len(wait_for("spooled", 0.1)))
+end = time.time() + 8
+while time.time() < end and os.listdir(spool):
+    time.sleep(0.1)
+check("nothing stays behind", os.listdir(spool) == [], os.listdir(spool))
+
 started = time.time()
 plain = run([MILL, "30"])
 took_plain = time.time() - started

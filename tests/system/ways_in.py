@@ -64,7 +64,6 @@ check("where nobody waits for the profile, the work at the end is in it, too", s
 
 for key, value, said in (
         ("rates", "3", "unknown setting DEEPPROF_RATES"),
-        ("spool", "/nowhere", "spool: has no effect in this version"),
         ("profiles", "cpu,alloc", "profiles: this version has cpu alone; the others are left out")):
     _, lines = preloaded("perl -e 1; (perl -e 1; perl -e 1); sh -c 'perl -e 1'", output="x.html", **{key: value})
     check(f"{key}={value} is said once for a whole tree of processes", len(lines) == 1 and said in lines[0], lines)
