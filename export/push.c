@@ -357,6 +357,7 @@ static void say(struct server *server, const struct dp_http_answer *answer, enum
 		   *then = verdict == DP_REFUSED ? "given up" : "tried again later";
 	const long cause = answer->outcome == DP_HTTP_ANSWERED ? answer->status : -(long)answer->outcome;
 	char words[240];
+	const bool is_shown = answer->location && !dp_server_address_is_secret(&server->push->options, answer->location);
 	if (server->said == cause)
 		return;
 	server->said = cause;
@@ -365,7 +366,12 @@ static void say(struct server *server, const struct dp_http_answer *answer, enum
 		dp_warn("%s cannot be reached: %s; profiles wait", shown, answer->error);
 		break;
 	case DP_HTTP_UNTRUSTED:
-		dp_warn("%s is not trusted: %s; name its authority by the setting ca", shown, answer->error);
+		if (strstr(answer->error, "alert"))
+			dp_warn("%s does not trust us: %s; name a certificate that it knows by the settings cert and "
+				"key", shown, answer->error);
+		else
+			dp_warn("%s is not trusted: %s; name its authority by the setting ca", shown,
+				answer->error);
 		break;
 	case DP_HTTP_BROKEN:
 	case DP_HTTP_GARBAGE:
@@ -376,8 +382,9 @@ static void say(struct server *server, const struct dp_http_answer *answer, enum
 		if (answer->status == 200 && objects(server, answer, words, sizeof words))
 			dp_warn("%s takes the request but not the profile%s; it is given up", shown, words);
 		else if (answer->status / 100 == 3)
-			dp_warn("%s redirects to %s, which is never followed; set server to what is right",
-				shown, answer->location);
+			dp_warn("%s redirects%s%.*s, which is never followed; set server to what is right",
+				shown, is_shown ? " to " : "", is_shown ? (int)strcspn(answer->location, "?#") : 0,
+				answer->location);
 		else if (answer->status == 200)
 			dp_warn("%s is no %s: it answers 200 with \"%s\"; the profile is %s", shown,
 				server->address.kind->title, answer->content_type, then);

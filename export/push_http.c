@@ -109,6 +109,10 @@ static size_t on_header(char *line, size_t one, size_t count, void *context)
 	if (size > HEADERS_MOST - request->header_size)
 		return 0;
 	request->header_size += size;
+	if (size > 5 && !memcmp(line, "HTTP/", 5)) { /* a new answer: what a proxy or a 100 said is over */
+		*request->location = *request->content_type = 0;
+		request->retry_after_s = 0;
+	}
 	take_header(line, size, "Location:", request->location, sizeof request->location);
 	take_header(line, size, "Content-Type:", request->content_type, sizeof request->content_type);
 	if (take_header(line, size, "Retry-After:", text, sizeof text))
@@ -240,6 +244,21 @@ void dp_http_cancel(struct dp_http_request *request)
 	release(request);
 }
 
+/* No tunnel: the server has seen nothing. */
+static bool is_refused_by_proxy(const struct dp_http_request *request)
+{
+	long code = 0;
+	request->http->curl->easy_getinfo(request->easy, CURLINFO_HTTP_CONNECTCODE, &code);
+	return code && code / 100 != 2;
+}
+
+/* In TLS 1.3 a server says only after the handshake, and perhaps after the request, that the client's certificate
+ * is missing or wrong; the request was not looked at. */
+static bool is_refused_by_tls(const struct dp_http_request *request)
+{
+	return strstr(request->error, "alert") && (strstr(request->error, "SSL") || strstr(request->error, "TLS"));
+}
+
 static enum dp_http_outcome outcome_of(const struct dp_http_request *request, int result)
 {
 	curl_off_t connect_us = 0;
@@ -262,6 +281,10 @@ static enum dp_http_outcome outcome_of(const struct dp_http_request *request, in
 	case CURLE_COULDNT_RESOLVE_PROXY:
 		return DP_HTTP_UNREACHABLE;
 	default:
+		if (is_refused_by_proxy(request))
+			return DP_HTTP_UNREACHABLE;
+		if (is_refused_by_tls(request))
+			return DP_HTTP_UNTRUSTED;
 		request->http->curl->easy_getinfo(request->easy, CURLINFO_CONNECT_TIME_T, &connect_us);
 		return connect_us ? DP_HTTP_BROKEN : DP_HTTP_UNREACHABLE;
 	}

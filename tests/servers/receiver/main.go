@@ -3,13 +3,15 @@
 // Receiver takes profiles as Pyroscope (push.v1 by Connect, on its published schema), Parca (WriteRaw by the JSON gateway)
 // and OpenTelemetry's receivers (OTLP/HTTP) do, refuses what the real ones were seen to refuse, and fails on demand.
 //
-//	receiver [-addr HOST:PORT] [-cert FILE -key FILE] DIR
+//	receiver [-addr HOST:PORT] [-cert FILE -key FILE [-clients FILE]] DIR
 //
 // DIR/url is written once it serves. POST /script holds words, one for each following request; after the last it is
 // "ok" again; a word ending in * stays. GET /received lists all requests with what they held.
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"flag"
 	"fmt"
 	"io"
@@ -71,7 +73,7 @@ func (r *receiver) add(record *Record) {
 	r.Unlock()
 }
 
-var kept = []string{"Authorization", "X-Scope-Orgid", "Content-Type", "Content-Encoding", "User-Agent", "X-Extra", "Expect"}
+var kept = []string{"Authorization", "X-Scope-Orgid", "Content-Type", "Content-Encoding", "User-Agent", "X-Extra", "Expect", "Proxy-Authorization"}
 
 // play carries out the request's word; true means that the server is to answer as usual.
 func (r *receiver) play(w http.ResponseWriter, request *http.Request, next http.Handler) {
@@ -103,6 +105,8 @@ func (r *receiver) play(w http.ResponseWriter, request *http.Request, next http.
 		raw(w, "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\nContent-Length: 1000\r\n\r\nabc")
 	case "reset":
 		reset(w)
+	case "tellredirect": // with the secret in it
+		http.Redirect(w, request, "http://127.0.0.1:9/?with="+strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer "), http.StatusTemporaryRedirect)
 	case "portal":
 		w.Header().Set("Content-Type", "text/html")
 		io.WriteString(w, "<html>Please log in</html>")
@@ -166,9 +170,10 @@ func main() {
 	address := flag.String("addr", "127.0.0.1:0", "where to listen")
 	certificate := flag.String("cert", "", "PEM file, serves TLS")
 	key := flag.String("key", "", "PEM file")
+	clients := flag.String("clients", "", "PEM file: whose certificates a client must have")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		log.Fatal("usage: receiver [-addr HOST:PORT] [-cert FILE -key FILE] DIR")
+		log.Fatal("usage: receiver [-addr HOST:PORT] [-cert FILE -key FILE [-clients FILE]] DIR")
 	}
 	r := &receiver{}
 	routes := http.NewServeMux()
@@ -194,6 +199,15 @@ func main() {
 		log.Fatal(err)
 	}
 	server := &http.Server{Handler: routes}
+	if *clients != "" {
+		pem, err := os.ReadFile(*clients)
+		if err != nil {
+			log.Fatal(err)
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		server.TLSConfig = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	}
 	if scheme == "https" {
 		log.Fatal(server.ServeTLS(listener, *certificate, *key))
 	}
