@@ -411,6 +411,7 @@ static struct dp_profile *new_profile(struct dp_process *process)
 	        dp_profile_text(profile, "cpu"), dp_profile_text(profile, "nanoseconds")};
 	profile->period = (int64_t)process->period_ns;
 	profile->time_ns = work->window_start_ns;
+	profile->sequence = work->windows++;
 	/* pprof takes the first mapping for the program itself. */
 	if (work->modules.count)
 		add_mapping(process, profile, work->modules.at[0]);

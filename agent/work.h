@@ -46,6 +46,7 @@ struct dp_work {
 	struct dp_places places;         /* of the total */
 	bool has_container;              /* the next three were looked for */
 	char container_id[DP_CONTAINER_ID_BYTES], pod_uid[DP_POD_UID_BYTES], pod_namespace[72];
+	uint32_t windows;                /* profiles made so far */
 	bool has_written;                /* its files, at least once */
 };
 

@@ -88,6 +88,7 @@ struct dp_profile {
 	int64_t period;      /* ns between ticks */
 	int64_t time_ns;     /* start of the window, CLOCK_REALTIME */
 	int64_t duration_ns;
+	uint32_t sequence;   /* of this process's profiles, from 0 */
 	DP_TABLE(struct dp_mapping) mappings;
 	DP_TABLE(struct dp_function) functions;
 	DP_TABLE(struct dp_location) locations;

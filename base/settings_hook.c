@@ -500,6 +500,8 @@ static bool is_url(struct span url)
 			continue;
 		url.at += strlen(families[i]);
 		url.size -= strlen(families[i]);
+		if (!strcmp(families[i], "datadog+") && starts(url, "unix:///") && url.size > 8)
+			return true;
 		return (starts(url, "http://") && url.size > 7) || (starts(url, "https://") && url.size > 8);
 	}
 	return false;

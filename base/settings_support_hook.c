@@ -57,55 +57,8 @@ static void keep_profiles(struct dp_settings *settings, const struct dp_settings
 		say(listener, "profiles", "", 0, "this version has cpu alone; nothing is profiled");
 }
 
-/* ---- servers ---- */
-
-static bool is_supported(const char *url)
-{
-	return strncmp(url, "datadog+", 8) != 0;
-}
-
-/* Up to "://" or, behind it, the host's name: no USER:PASSWORD@, no path that may hold a token. */
-static size_t shown_size(const char *url, size_t size)
-{
-	const char *slashes = memchr(url, '/', size);
-	const size_t host = slashes ? (size_t)(slashes - url) + 2 : size;
-	if (host >= size || memchr(url, '@', size))
-		return host < size ? host : size;
-	const char *path = memchr(url + host, '/', size - host);
-	return path ? (size_t)(path - url) : size;
-}
-
-static void keep_servers(struct dp_settings *settings, const struct dp_settings_listener *listener)
-{
-	const int key = key_number("server");
-	char *to = settings->server;
-	bool has_dropped = false;
-	for (const char *url = settings->server; *url;) {
-		const size_t size = strcspn(url, " ");
-		const char *next = url + size + (url[size] == ' ');
-		if (is_supported(url)) {
-			if (to != settings->server)
-				*to++ = ' ';
-			memmove(to, url, size);
-			to += size;
-		} else {
-			say(listener, "server", url, shown_size(url, size),
-				"this version pushes to Pyroscope (http://HOST:4040), Parca "
-				"(parca+http://HOST:7070) and OpenTelemetry (otlp+http://HOST:4318) alone");
-			has_dropped = true;
-		}
-		url = next;
-	}
-	*to = 0;
-	/* Who named only servers that we cannot reach does not want files instead. Another profiler's variable is
-	 * not such a wish. */
-	if (has_dropped && !*settings->server && !*settings->output && settings->source[key] > DP_FROM_ALIAS)
-		settings->refused |= 1u << key;
-}
-
 void dp_settings_keep_supported(struct dp_settings *settings, const struct dp_settings_listener *listener)
 {
 	say_keys(settings, listener);
 	keep_profiles(settings, listener);
-	keep_servers(settings, listener);
 }

@@ -113,3 +113,18 @@ int dp_gunzip(const void *bytes, size_t size, size_t most, struct dp_buffer *out
 		error = -EFBIG;
 	return error ? error : is_whole ? 0 : -EBADMSG;
 }
+
+int dp_json_append(struct dp_buffer *out, const char *text)
+{
+	int error = dp_buffer_append(out, "\"", 1);
+	for (; *text && !error; text++) {
+		const unsigned char c = (unsigned char)*text;
+		if (c == '"' || c == '\\')
+			error = dp_buffer_format(out, "\\%c", c);
+		else if (c < 0x20)
+			error = dp_buffer_format(out, "\\u%04x", c);
+		else
+			error = dp_buffer_append(out, text, 1);
+	}
+	return error ? error : dp_buffer_append(out, "\"", 1);
+}

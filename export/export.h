@@ -15,6 +15,7 @@ struct dp_buffer {
 };
 int dp_buffer_append(struct dp_buffer *buffer, const void *bytes, size_t size); /* 0 or -ENOMEM */
 int dp_buffer_format(struct dp_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int dp_json_append(struct dp_buffer *buffer, const char *text); /* as a string in quotes */
 struct ProtobufCMessage;
 int dp_buffer_pack(struct dp_buffer *buffer, const struct ProtobufCMessage *message); /* its protobuf form */
 void dp_buffer_fini(struct dp_buffer *buffer);

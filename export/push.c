@@ -473,6 +473,7 @@ static bool start(struct upload *upload)
 	const char *message = NULL;
 	const struct dp_http_post post = {
 		.url = server->address.url,
+		.socket = server->address.socket,
 		.headers = (const char *const *)server->address.headers,
 		.body = upload->body,
 		.size = upload->size - sizeof *upload,
@@ -700,8 +701,7 @@ static const char *add_servers(struct dp_push *push, const char *at)
 		server->push = push;
 		wrong = dp_server_address_init(&server->address, &push->options, at, size);
 		if (!wrong)
-			server->key = dp_spool_key(dp_spool_key(dp_spool_key(0, server->address.kind->title),
-							   server->address.url), push->options.tenant);
+			server->key = dp_spool_key(dp_spool_key(0, server->address.shown), push->options.tenant);
 		push->server_count += !wrong;
 		at += size;
 	}

@@ -196,7 +196,9 @@ static int set_options(struct dp_http_request *request)
 		SET(CURLOPT_SSLKEY, options->key);
 	/* "" too: the agent's own environment is not the host's. */
 	SET(CURLOPT_PROXY, !strncasecmp(post->url, "https:", 6) ? options->https_proxy : options->http_proxy);
-	SET(CURLOPT_NOPROXY, options->no_proxy);
+	SET(CURLOPT_NOPROXY, post->socket ? "*" : options->no_proxy);
+	if (post->socket)
+		SET(CURLOPT_UNIX_SOCKET_PATH, post->socket);
 #undef SET
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* A cancelled look-up is not waited for; older libraries do without. */

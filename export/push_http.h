@@ -36,6 +36,7 @@ struct dp_http_answer {
 
 struct dp_http_post {
 	const char *url;
+	const char *socket; /* path of a unix socket to connect to; NULL: the URL's host */
 	const char *const *headers; /* "Name: value", NULL at the end */
 	const void *body;           /* stays the caller's until done() */
 	size_t size;

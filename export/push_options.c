@@ -241,7 +241,7 @@ static const char *check_authority(const char *rest)
 	return NULL;
 }
 
-const struct dp_server_kind *const dp_server_kinds[] = {&dp_pyroscope, &dp_parca, &dp_otlp, NULL};
+const struct dp_server_kind *const dp_server_kinds[] = {&dp_pyroscope, &dp_parca, &dp_otlp, &dp_datadog, NULL};
 
 static const struct dp_server_kind *kind_of(const char *url, const char **rest)
 {
@@ -251,7 +251,9 @@ static const struct dp_server_kind *kind_of(const char *url, const char **rest)
 			continue;
 		const size_t scheme = !strncasecmp(after, "http://", 7)    ? 7
 				      : !strncasecmp(after, "https://", 8) ? 8
-									   : 0;
+				      : *kind == &dp_datadog && !strncasecmp(after, "unix:///", 8)
+					      ? 7
+					      : 0;
 		if (!scheme)
 			continue;
 		*rest = after + scheme;
@@ -264,7 +266,8 @@ static const char *explain(const char *shown, const char *why)
 {
 	snprintf(message, sizeof message,
 		"server %.200s: %s; right is http(s)://HOST:PORT for Pyroscope, parca+http(s)://HOST:PORT "
-		"for Parca, otlp+http(s)://HOST:PORT for OpenTelemetry",
+		"for Parca, otlp+http(s)://HOST:PORT for OpenTelemetry, datadog+http(s)://HOST:PORT or "
+		"datadog+unix:///PATH for Datadog",
 		shown, why);
 	return message;
 }
@@ -273,9 +276,20 @@ static const char *explain(const char *shown, const char *why)
  */
 static bool is_whole_path(const struct dp_server_kind *kind, const char *url, size_t size)
 {
+	static const char intake[] = "/api/v2/profile"; /* Datadog's own, without an agent of theirs */
 	const char *last = strrchr(kind->path, '/');
 	const size_t length = strlen(last);
-	return kind == &dp_otlp && size > length && !strncmp(url + size - length, last, length);
+	if (kind == &dp_datadog && size > sizeof intake - 1 &&
+		!strncmp(url + size - (sizeof intake - 1), intake, sizeof intake - 1))
+		return true;
+	return (kind == &dp_otlp || kind == &dp_datadog) && size > length &&
+	       !strncmp(url + size - length, last, length);
+}
+
+/* Datadog's agent listens there, too. */
+static bool is_socket(const char *url)
+{
+	return !strncasecmp(url, "datadog+unix://", 15);
 }
 
 static int add_header(struct dp_server_address *address, char *header)
@@ -302,6 +316,8 @@ static int add_headers(struct dp_server_address *address, const struct dp_push_o
 		error = asprintf(&header, "Content-Encoding: %s", address->kind->content_encoding) < 0
 				? -ENOMEM
 				: add_header(address, header);
+	for (const char *const *more = address->kind->headers; !error && more && *more; more++)
+		error = add_header(address, strdup(*more));
 	if (!error) /* a server that does not know it would cost a second of waiting */
 		error = add_header(address, strdup("Expect:"));
 	if (!error && *options->tenant)
@@ -325,19 +341,23 @@ const char *dp_server_address_init(struct dp_server_address *address, const stru
 		goto out;
 	const char *rest = NULL;
 	address->kind = kind_of(whole, &rest);
-	if (!address->kind && !strncasecmp(whole, "datadog+", 8))
-		wrong = explain(address->shown, "this version cannot send to this kind of server yet");
-	else if (!address->kind)
+	if (!address->kind)
 		wrong = explain(address->shown, "this is no URL of a server");
 	else if (!is_printable(whole, size) || strchr(whole, ' '))
 		wrong = explain("", "it holds a character that no URL has");
+	else if (is_socket(whole))
+		wrong = NULL;
 	else
 		wrong = check_authority(rest);
 	if (address->kind && wrong && wrong != message)
 		wrong = explain(address->shown, wrong);
 	if (wrong)
 		goto out;
-	const char *start = whole + strlen(address->kind->prefix);
+	if (is_socket(whole) && !(address->socket = strdup(rest))) {
+		wrong = "server: no memory";
+		goto out;
+	}
+	const char *start = address->socket ? "http://localhost" : whole + strlen(address->kind->prefix);
 	size_t length = strlen(start);
 	while (length && start[length - 1] == '/')
 		length--;
@@ -359,6 +379,7 @@ out:
 void dp_server_address_fini(struct dp_server_address *address)
 {
 	free(address->url);
+	free(address->socket);
 	free(address->shown);
 	for (unsigned i = 0; i < DP_HEADERS_MOST && address->headers[i]; i++)
 		free(address->headers[i]);

@@ -24,21 +24,6 @@ static int put_base64(struct dp_buffer *out, const uint8_t *bytes, size_t size)
 	return 0;
 }
 
-static int put_json(struct dp_buffer *out, const char *text)
-{
-	int error = dp_buffer_append(out, "\"", 1);
-	for (; *text && !error; text++) {
-		const unsigned char c = (unsigned char)*text;
-		if (c == '"' || c == '\\')
-			error = dp_buffer_format(out, "\\%c", c);
-		else if (c < 0x20)
-			error = dp_buffer_format(out, "\\u%04x", c);
-		else
-			error = dp_buffer_append(out, text, 1);
-	}
-	return error ? error : dp_buffer_append(out, "\"", 1);
-}
-
 static int body(const struct dp_part *part, struct dp_buffer *out)
 {
 	uint32_t count;
@@ -49,7 +34,7 @@ static int body(const struct dp_part *part, struct dp_buffer *out)
 	for (uint32_t i = 0; i < count && !error; i++) {
 		error = dp_buffer_format(out, "%s{\"name\":\"%s\",\"value\":", i ? "," : "", labels[i].name);
 		if (!error)
-			error = put_json(out, labels[i].value);
+			error = dp_json_append(out, labels[i].value);
 		if (!error)
 			error = dp_buffer_append(out, "}", 1);
 	}

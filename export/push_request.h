@@ -42,6 +42,7 @@ struct dp_server_kind {
 	const char *path;             /* behind the URL */
 	const char *content_type;     /* of what we send and of what a good answer is */
 	const char *content_encoding; /* of what we send; NULL for none */
+	const char *const *headers;   /* others, NULL at the end; NULL for none */
 	enum dp_label_policy labels;
 	bool has_symboliser; /* names by build-id what comes without a name */
 	int (*encode)(const struct dp_profile *part, struct dp_buffer *out); /* 0 or -errno */
@@ -51,7 +52,7 @@ struct dp_server_kind {
 	 * NULL: such a server has no way to say so. */
 	bool (*objection)(const struct dp_http_answer *answer, char *words, size_t size);
 };
-extern const struct dp_server_kind dp_pyroscope, dp_parca, dp_otlp;
+extern const struct dp_server_kind dp_pyroscope, dp_parca, dp_otlp, dp_datadog;
 extern const struct dp_server_kind *const dp_server_kinds[]; /* all, NULL at the end */
 
 /* push_options.c: one server's URL, and the headers it gets. */
@@ -59,6 +60,7 @@ enum { DP_HEADERS_MOST = 24 };
 struct dp_server_address {
 	const struct dp_server_kind *kind;
 	char *url;                      /* with the kind's path, without its prefix */
+	char *socket;                   /* path of a unix socket, NULL: none */
 	char *shown;                    /* what the user wrote, without USER:PASSWORD, for messages */
 	char *headers[DP_HEADERS_MOST]; /* NULL at the end */
 };

@@ -599,7 +599,7 @@ class BadValues(unittest.TestCase):
         for server, words, named in (
                 ("ftp://x", [], "ftp://x"), ("http://", [], "no host"), ("http://h:0", [], "port"), ("http://h:99999", [], "port"),
                 ("http://me:hunter2@", [], "no host"), ("http://h/?x=1", [], "? or #"), ("http://[::1", [], "IPv6"),
-                ("http://::1:4040", [], "IPv6"), ("otlp+http://h?x", [], "? or #"), ("otlp+ftp://h", [], "otlp+ftp"), ("datadog+http://h", [], "yet"),
+                ("http://::1:4040", [], "IPv6"), ("otlp+http://h?x", [], "? or #"), ("otlp+ftp://h", [], "otlp+ftp"), ("datadog+ftp://h", [], "datadog+ftp"), ("datadog+unix://h", [], "datadog+unix"), ("unix:///s", [], "unix:///s"),
                 ("", [], "no URL"), ("localhost:4040", [], "localhost:4040"), (" ".join(["http://h"] * 9), [], "at most 8"),
                 ("http://h", ["--auth", "hunter2"], "basic:USER:PASS"), ("http://h", ["--auth", "basic:hunter2"], "basic:USER:PASS"),
                 ("http://h", ["--auth", "header:X Y:hunter2"], "header:NAME:VALUE"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Receiver takes profiles as Pyroscope (push.v1 by Connect, on its published schema), Parca (WriteRaw by the JSON gateway)
-// and OpenTelemetry's receivers (OTLP/HTTP) do, refuses what the real ones were seen to refuse, and fails on demand.
+// OpenTelemetry's receivers (OTLP/HTTP) and Datadog's agent do, refuses what the real ones were seen to refuse, and fails on demand.
 //
 //	receiver [-addr HOST:PORT] [-cert FILE -key FILE [-clients FILE]] DIR
 //
@@ -73,7 +73,7 @@ func (r *receiver) add(record *Record) {
 	r.Unlock()
 }
 
-var kept = []string{"Authorization", "X-Scope-Orgid", "Content-Type", "Content-Encoding", "User-Agent", "X-Extra", "Expect", "Proxy-Authorization"}
+var kept = []string{"Authorization", "X-Scope-Orgid", "Content-Type", "Content-Encoding", "User-Agent", "X-Extra", "Expect", "Proxy-Authorization", "Dd-Api-Key"}
 
 // play carries out the request's word; true means that the server is to answer as usual.
 func (r *receiver) play(w http.ResponseWriter, request *http.Request, next http.Handler) {
@@ -171,6 +171,7 @@ func main() {
 	certificate := flag.String("cert", "", "PEM file, serves TLS")
 	key := flag.String("key", "", "PEM file")
 	clients := flag.String("clients", "", "PEM file: whose certificates a client must have")
+	socket := flag.String("socket", "", "unix socket to listen on as well")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		log.Fatal("usage: receiver [-addr HOST:PORT] [-cert FILE -key FILE [-clients FILE]] DIR")
@@ -182,6 +183,7 @@ func main() {
 	r.routePyroscope(routes)
 	r.routeParca(routes)
 	r.routeOtlp(routes)
+	r.routeDatadog(routes)
 	listener, err := net.Listen("tcp", *address)
 	if err != nil {
 		log.Fatal(err)
@@ -199,6 +201,13 @@ func main() {
 		log.Fatal(err)
 	}
 	server := &http.Server{Handler: routes}
+	if *socket != "" {
+		other, err := net.Listen("unix", *socket)
+		if err != nil {
+			log.Fatal(err)
+		}
+		go server.Serve(other)
+	}
 	if *clients != "" {
 		pem, err := os.ReadFile(*clients)
 		if err != nil {
