@@ -3,6 +3,7 @@
 #include "agent/objects.h"
 
 #include "base/log.h"
+#include "base/sha256.h"
 #include "unwind/compile.h"
 
 #include <errno.h>
@@ -153,6 +154,26 @@ uint32_t dp_tables_of(struct dp_shared_object *shared, uint64_t *origin)
 		compile(shared);
 	*origin = shared->origin;
 	return shared->table;
+}
+
+/* SPEC specification/profiles/mappings.md of OpenTelemetry: the first 16 bytes of the SHA-256 of head, tail, length. */
+const char *dp_objects_hash(struct dp_shared_object *shared)
+{
+	enum { PIECE = 4096, SHOWN = 16 };
+	uint8_t text[2 * PIECE + 8], digest[DP_SHA256_BYTES];
+	size_t size = 0;
+	const uint8_t *bytes = shared->object && !*shared->hash ? dp_object_bytes(shared->object, &size) : NULL;
+	if (!bytes)
+		return shared->hash;
+	const size_t piece = size < PIECE ? size : PIECE;
+	memcpy(text, bytes, piece);
+	memcpy(text + piece, bytes + size - piece, piece);
+	for (int i = 0; i < 8; i++)
+		text[2 * piece + (size_t)i] = (uint8_t)((uint64_t)size >> (56 - 8 * i));
+	dp_sha256(text, 2 * piece + 8, digest);
+	for (int i = 0; i < SHOWN; i++)
+		snprintf(shared->hash + 2 * i, 3, "%02x", digest[i]);
+	return shared->hash;
 }
 
 bool dp_objects_rest(uint64_t now_ms)

@@ -15,11 +15,15 @@ struct dp_shared_object {
 	bool has_table; /* the question was asked */
 	uint32_t table; /* number or DP_TABLE_NONE */
 	uint64_t origin;
+	char hash[33]; /* dp_objects_hash() */
 };
 
 /* The object behind a path as the host sees it; never NULL but for lack of memory. build_id: what the host's memory
  * says ("" not known): where the file says otherwise it has been replaced, and -ESTALE is its error. */
 struct dp_shared_object *dp_objects_get(int32_t pid, const char *path, const char *build_id);
+
+/* OpenTelemetry's htlhash, read on the first question; "" without the file. */
+const char *dp_objects_hash(struct dp_shared_object *shared);
 
 /* The number of its table, compiled on the first question, or DP_TABLE_NONE; *origin as in the table. */
 uint32_t dp_tables_of(struct dp_shared_object *shared, uint64_t *origin);

@@ -68,6 +68,12 @@ static int jit_location(struct dp_process *process, struct dp_profile *profile, 
 	return location.mapping < 0 ? location.mapping : dp_profile_location(profile, &location);
 }
 
+/* Only OpenTelemetry's form has a place for it. */
+static bool wants_hash(const struct dp_settings *settings)
+{
+	return strstr(settings->server, "otlp") || strstr(settings->output, ".otlp");
+}
+
 static int add_mapping(struct dp_process *process, struct dp_profile *profile, struct dp_agent_module *module)
 {
 	struct dp_shared_object *shared = dp_modules_open(module, process->pid);
@@ -78,6 +84,8 @@ static int add_mapping(struct dp_process *process, struct dp_profile *profile, s
 	                                             : object          ? dp_object_build_id(object)
 	                                                               : ""),
 	};
+	if (object && wants_hash(process->settings))
+		mapping.hash = dp_objects_hash(shared);
 	if (object) {
 		const struct dp_object_abilities can = dp_object_abilities(object);
 		mapping.has_functions = can.has_functions;

@@ -246,7 +246,8 @@ static bool mapping_is_equal(const struct dp_profile *profile, uint32_t index, c
 int dp_profile_mapping(struct dp_profile *profile, const struct dp_mapping *mapping)
 {
 	struct dp_mapping wanted = *mapping;
-	if (!own(profile, &wanted.path) || !own(profile, &wanted.build_id))
+	if (!own(profile, &wanted.path) || !own(profile, &wanted.build_id) ||
+	        !own(profile, &wanted.hash))
 		return -ENOMEM;
 	struct slot *slot = index_find(
 	        &profile->index->mappings, profile, mapping_hash(&wanted), mapping_is_equal, &wanted);
@@ -255,6 +256,8 @@ int dp_profile_mapping(struct dp_profile *profile, const struct dp_mapping *mapp
 	if (slot->entry) { /* what it can name may be learnt later */
 		struct dp_mapping *known = &profile->mappings.at[slot->entry - 1];
 		known->has_functions |= wanted.has_functions;
+		if (!*known->hash)
+			known->hash = wanted.hash;
 		known->has_files |= wanted.has_files;
 		known->has_lines |= wanted.has_lines;
 		known->has_inlines |= wanted.has_inlines;

@@ -31,6 +31,7 @@ struct dp_mapping { /* one object: an ELF file, the vDSO, a perf map, "[unknown]
 	const char *path;
 	const char *build_id; /* lower-case hex, "" when there is none */
 	bool has_functions, has_files, has_lines, has_inlines;
+	const char *hash; /* OpenTelemetry's htlhash of the file, "" when it is not known */
 };
 
 struct dp_function {

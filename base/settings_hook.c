@@ -494,7 +494,7 @@ static const char *set_pattern(char *field, size_t size, struct span value)
 /* "http://…" behind an optional family. */
 static bool is_url(struct span url)
 {
-	static const char *const families[] = {"pyroscope+", "parca+", "otlp+", "datadog+", ""};
+	static const char *const families[] = {"pyroscope+", "parca+", "otlp+", "otlp-path+", "datadog+", ""};
 	for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
 		if (!starts(url, families[i]))
 			continue;
@@ -1012,7 +1012,7 @@ static void read_pyroscope_url(struct dp_settings *settings, struct span value, 
 
 static void read_otlp_url(struct dp_settings *settings, struct span value, const struct origin *origin)
 {
-	assign_joined(settings, KEY_SERVER, "otlp+", value, "", origin);
+	assign_joined(settings, KEY_SERVER, "otlp-path+", value, "", origin);
 }
 
 static void read_datadog_url(struct dp_settings *settings, struct span value, const struct origin *origin)

@@ -31,7 +31,7 @@ struct attribute_row {
 			  follow */
 };
 struct mapping_row {
-	int64_t file, build_id; /* build_id: an attribute */
+	int64_t file, build_id, hash; /* the last two: attributes */
 };
 struct function_row {
 	int64_t name, system_name, file, start_line;
@@ -127,7 +127,10 @@ static int32_t mapping_of(struct encoder *encoder, const struct dp_location *loc
 		return 0;
 	const struct mapping_row row = {string_of(encoder, from->path),
 		*from->build_id ? text_attribute(encoder, "process.executable.build_id.gnu", from->build_id)
-				: 0};
+				: 0,
+		from->hash && *from->hash
+			? text_attribute(encoder, "process.executable.build_id.htlhash", from->hash)
+			: 0};
 	return index_of(encoder, &encoder->mappings, &row, sizeof row);
 }
 
@@ -340,6 +343,18 @@ static void put_attributes(struct encoder *encoder)
 	encoder->dictionary.attribute_table = pointers;
 }
 
+static void put_indices(struct encoder *encoder, const struct mapping_row *row, Otlp__Mapping *to)
+{
+	int32_t *list = take(encoder, 2, sizeof *list);
+	if (!list)
+		return;
+	if (row->build_id)
+		list[to->n_attribute_indices++] = (int32_t)row->build_id;
+	if (row->hash)
+		list[to->n_attribute_indices++] = (int32_t)row->hash;
+	to->attribute_indices = list;
+}
+
 static void put_mappings(struct encoder *encoder)
 {
 	const uint32_t count = encoder->mappings.count;
@@ -348,8 +363,7 @@ static void put_mappings(struct encoder *encoder)
 		const struct mapping_row *row = encoder->mappings.at[i].bytes;
 		mappings[i].memory_limit = UINT64_MAX; /* addresses are those of the file */
 		mappings[i].filename_strindex = (int32_t)row->file;
-		mappings[i].attribute_indices =
-			one_index(encoder, row->build_id, &mappings[i].n_attribute_indices);
+		put_indices(encoder, row, &mappings[i]);
 	}
 	encoder->dictionary.n_mapping_table = count;
 	encoder->dictionary.mapping_table = pointers;

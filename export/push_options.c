@@ -243,11 +243,20 @@ static const char *check_authority(const char *rest)
 
 const struct dp_server_kind *const dp_server_kinds[] = {&dp_pyroscope, &dp_parca, &dp_otlp, &dp_datadog, NULL};
 
+/* OpenTelemetry's own variable names the path as well, whatever it is (OTLP exporter specification). */
+static const char exact[] = "otlp-path+";
+
+static bool is_exact(const char *url)
+{
+	return !strncasecmp(url, exact, sizeof exact - 1);
+}
+
 static const struct dp_server_kind *kind_of(const char *url, const char **rest)
 {
 	for (const struct dp_server_kind *const *kind = dp_server_kinds; *kind; kind++) {
-		const char *after = url + strlen((*kind)->prefix);
-		if (strncasecmp(url, (*kind)->prefix, strlen((*kind)->prefix)) != 0)
+		const char *prefix = *kind == &dp_otlp && is_exact(url) ? exact : (*kind)->prefix;
+		const char *after = url + strlen(prefix);
+		if (strncasecmp(url, prefix, strlen(prefix)) != 0)
 			continue;
 		const size_t scheme = !strncasecmp(after, "http://", 7)    ? 7
 				      : !strncasecmp(after, "https://", 8) ? 8
@@ -357,11 +366,13 @@ const char *dp_server_address_init(struct dp_server_address *address, const stru
 		wrong = "server: no memory";
 		goto out;
 	}
-	const char *start = address->socket ? "http://localhost" : whole + strlen(address->kind->prefix);
+	const char *start = address->socket   ? "http://localhost"
+			    : is_exact(whole) ? whole + sizeof exact - 1
+					      : whole + strlen(address->kind->prefix);
 	size_t length = strlen(start);
-	while (length && start[length - 1] == '/')
+	while (length && start[length - 1] == '/' && !is_exact(whole))
 		length--;
-	const char *path = is_whole_path(address->kind, start, length) ? "" : address->kind->path;
+	const char *path = is_exact(whole) || is_whole_path(address->kind, start, length) ? "" : address->kind->path;
 	if (asprintf(&address->url, "%.*s%s", (int)length, start, path) < 0) {
 		address->url = NULL;
 		wrong = "server: no memory";

@@ -4,6 +4,7 @@
 
 The receiver refuses what the real servers were seen to refuse, so that what it accepted they accept."""
 import base64
+import hashlib
 import os
 import socket
 import subprocess
@@ -18,6 +19,13 @@ import otlp_message  # noqa: E402
 from servers import SKIPPED, STACKS, TOOL, Pushed, Receiver, built, free_port, post, stacks_of  # noqa: E402
 
 IDENTITY = ["--identity", "process.runtime.name=native", "--identity", "region=eu"]
+
+
+def htlhash(path):
+    """OpenTelemetry's: head, tail and length."""
+    with open(path, "rb") as file:
+        data = file.read()
+    return hashlib.sha256(data[:4096] + data[-4096:] + len(data).to_bytes(8, "big")).hexdigest()[:32]
 
 
 class Contents(unittest.TestCase):
@@ -232,6 +240,9 @@ class Otlp(unittest.TestCase):
             self.assertRegex(record["labels"]["process.pid"], r"^int \d+$")
             self.assertIn("runtime=native", record["profile"]["comments"])
             self.assertTrue([name for name in record["profile"]["build_ids"] if name.endswith("/mill")])
+            hashes = record["profile"]["hashes"]
+            self.assertTrue([name for name in hashes if name.endswith("/mill")])
+            self.assertEqual(hashes, {name: htlhash(name) for name in hashes})
         self.assertEqual(stacks_of(pushed["profile"]), stacks_of(written["profile"]))
         self.assertGreater(sum(stacks_of(pushed["profile"]).values()), 40)
 
@@ -312,6 +323,12 @@ class Otlp(unittest.TestCase):
             with Receiver() as server:
                 run = Pushed("otlp+" + server.url + path, "--push", "--until-sent", 1)
                 self.assertEqual((run.code, server.received()[0]["path"]), (0, asked))
+
+    def test_what_opentelemetry_s_variable_names_is_the_whole_of_it(self):
+        for path in "/any/place/", "/any/place/of/ours", "/v1development/profiles":
+            with Receiver() as server:
+                run = Pushed("otlp-path+" + server.url + path, "--push", "--until-sent", 1)
+                self.assertEqual((run.code, server.received()[0]["path"]), (0, path))
 
     def test_what_is_kept_in_part_is_not_tried_again(self):
         with Receiver("partial") as server:

@@ -206,7 +206,7 @@ static void secrets_never_reach_a_message(void **state)
 		"PYROSCOPE_AUTH_TOKEN=ses\x01"
 		"ame",
 		"OTEL_EXPORTER_OTLP_HEADERS=x y=sesame", "PYROSCOPE_SERVER_ADDRESS=https://",
-		"DD_TRACE_AGENT_URL=unix:///sesame"};
+		"DD_TRACE_AGENT_URL=unix:sesame"};
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
 		struct fixture *f = fresh(state);
 		environment(f, lines[i], NULL, NULL);
@@ -358,7 +358,7 @@ static void opentelemetry_s_variables_mean_what_they_mean_there(void **state)
 	environment(f, "OTEL_RESOURCE_ATTRIBUTES=service.name=b,host.name=h,note=a%2Cb%3Bc",
 		"OTEL_SERVICE_NAME=a", "OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT=https://o:4318/v1");
 	assert_string_equal(f->settings.service, "a");
-	assert_string_equal(f->settings.server, "otlp+https://o:4318/v1");
+	assert_string_equal(f->settings.server, "otlp-path+https://o:4318/v1");
 	const char *label = dp_settings_next_label(&f->settings, NULL);
 	assert_string_equal(label, "host.name=h");
 	assert_string_equal(dp_settings_next_label(&f->settings, label), "note=a,b;c");
@@ -371,11 +371,23 @@ static void opentelemetry_s_variables_mean_what_they_mean_there(void **state)
 static void an_unreachable_alias_server_is_no_matter_beside_an_output(void **state)
 {
 	struct fixture *f = fresh(state);
-	environment(f, "DD_TRACE_AGENT_URL=unix:///var/run/dd.sock", NULL, NULL);
+	environment(f, "DD_TRACE_AGENT_URL=npipe:///dd", NULL, NULL);
 	assert_false(dp_settings_is_enabled(&f->settings));
 	assert_int_equal(f->heard.count, 1);
 	environment(f, "DEEPPROF_OUTPUT=x.html", NULL, NULL);
 	assert_true(dp_settings_is_enabled(&f->settings));
+}
+
+static void datadog_s_agent_may_listen_on_a_socket(void **state)
+{
+	struct fixture *f = fresh(state);
+	environment(f, "DD_TRACE_AGENT_URL=unix:///var/run/datadog/apm.socket", NULL, NULL);
+	assert_string_equal(f->settings.server, "datadog+unix:///var/run/datadog/apm.socket");
+	assert_int_equal(f->heard.count, 0);
+	assert_true(dp_settings_is_enabled(&f->settings));
+	f = fresh(state); /* nobody else's does */
+	environment(f, "DEEPPROF_SERVER=unix:///var/run/x.socket", NULL, NULL);
+	assert_false(dp_settings_is_enabled(&f->settings));
 }
 
 static void an_empty_variable_is_unset(void **state)
@@ -560,6 +572,7 @@ int main(void)
 		cmocka_unit_test(datadog_s_variables_mean_what_they_mean_there),
 		cmocka_unit_test(opentelemetry_s_variables_mean_what_they_mean_there),
 		cmocka_unit_test(an_unreachable_alias_server_is_no_matter_beside_an_output),
+		cmocka_unit_test(datadog_s_agent_may_listen_on_a_socket),
 		cmocka_unit_test(an_empty_variable_is_unset),
 		cmocka_unit_test(of_two_equal_variables_the_first_counts),
 		cmocka_unit_test(what_is_written_reads_back_the_same),

@@ -28,6 +28,7 @@ type Contents struct {
 	Samples     []Sample          `json:"samples"`
 	Comments    []string          `json:"comments"`
 	BuildIDs    map[string]string `json:"build_ids"`
+	Hashes      map[string]string `json:"hashes,omitempty"` // OTLP: htlhash
 	Functions   int               `json:"functions"`
 	HasFunction bool              `json:"has_functions"`
 	Attributes  map[string]string `json:"attributes,omitempty"` // OTLP: of the profile

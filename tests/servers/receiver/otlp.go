@@ -20,7 +20,7 @@ import (
 
 func (r *receiver) routeOtlp(routes *http.ServeMux) {
 	handler := http.HandlerFunc(r.export)
-	for _, path := range []string{"POST /v1development/profiles", "POST /own/v1/profiles"} {
+	for _, path := range []string{"POST /v1development/profiles", "POST /own/v1/profiles", "POST /any/place/"} {
 		routes.HandleFunc(path, func(w http.ResponseWriter, request *http.Request) { r.play(w, request, handler) })
 	}
 }
@@ -353,12 +353,15 @@ func otlpContents(profile *otlp.Profile, d *otlp.ProfilesDictionary) *Contents {
 	text := func(index int32) string { return d.StringTable[index] }
 	kind := func(t *otlp.ValueType) string { return text(t.TypeStrindex) + "/" + text(t.UnitStrindex) }
 	contents := &Contents{Types: []string{kind(profile.SampleType)}, PeriodType: kind(profile.PeriodType), Period: profile.Period,
-		TimeNanos: int64(profile.TimeUnixNano), Duration: int64(profile.DurationNano), BuildIDs: map[string]string{},
+		TimeNanos: int64(profile.TimeUnixNano), Duration: int64(profile.DurationNano), BuildIDs: map[string]string{}, Hashes: map[string]string{},
 		Functions: len(d.FunctionTable) - 1, Attributes: map[string]string{}}
 	for _, mapping := range d.MappingTable[1:] {
 		for _, index := range mapping.AttributeIndices {
 			if text(d.AttributeTable[index].KeyStrindex) == "process.executable.build_id.gnu" {
 				contents.BuildIDs[text(mapping.FilenameStrindex)] = textOf(d.AttributeTable[index].Value)
+			}
+			if text(d.AttributeTable[index].KeyStrindex) == "process.executable.build_id.htlhash" {
+				contents.Hashes[text(mapping.FilenameStrindex)] = textOf(d.AttributeTable[index].Value)
 			}
 		}
 	}
