@@ -180,6 +180,8 @@ static int managed_location(struct dp_process *process, struct dp_profile *profi
 			snprintf(text, sizeof text, "[frames missing]");
 		return text_location(profile, (uint8_t)runtime, id, text);
 	}
+	if (word & DP_STACK_AWAITS)
+		return text_location(profile, (uint8_t)runtime, 0, "[awaits]");
 	if (!dp_names_describe(&process->work->names, runtime, id, &place, &found)) {
 		process->work->own_losses[DP_DROP_NO_SYMBOL].count++;
 		snprintf(text, sizeof text, "[unnamed %s function]", dp_runtime_name(runtime));
@@ -301,8 +303,10 @@ static int add_stack(
 	}
 	/* Which process it was matters only where several are in one profile. */
 	const bool is_merged = dp_deliver_is_merged();
-	struct dp_label labels[5 + DP_LABEL_PAIRS_MAX] = {
-	        {.key = "thread", .text = task_name(process, stack->tid), .unit = ""},
+	const char *thread = dp_texts_at(&process->work->texts, stack->texts[DP_TEXT_THREAD]);
+	const char *task = dp_texts_at(&process->work->texts, stack->texts[DP_TEXT_TASK]);
+	struct dp_label labels[6 + DP_LABEL_PAIRS_MAX] = {
+	        {.key = "thread", .text = thread ? thread : task_name(process, stack->tid), .unit = ""},
 	        {.key = "tid", .number = stack->tid, .unit = ""},
 	        {.key = "pid", .number = process->pid, .unit = ""},
 	        {.key = "process", .text = process->name, .unit = ""},
@@ -311,6 +315,8 @@ static int add_stack(
 	if (stack->flags & (DP_RECORD_GIL_HELD | DP_RECORD_GIL_FREE))
 		labels[common++] = (struct dp_label){
 		        .key = "python.gil", .text = stack->flags & DP_RECORD_GIL_HELD ? "held" : "released", .unit = ""};
+	if (task)
+		labels[common++] = (struct dp_label){.key = "python.task", .text = task, .unit = ""};
 	const int own = dp_labels_of(&process->work->labels, stack->labels, labels + common);
 	if (own < 0)
 		process->work->own_losses[DP_DROP_LABELS].count += stack->count;

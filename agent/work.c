@@ -83,6 +83,7 @@ void dp_work_fini(struct dp_process *process)
 		return;
 	drop_finisher(work);
 	dp_stacks_fini(&work->stacks);
+	dp_texts_clear(&work->texts);
 	dp_modules_fini(&work->modules);
 	dp_labels_fini(&work->labels);
 	dp_names_free(&work->names);
@@ -177,7 +178,7 @@ static const struct dp_finish_module *find_module(void *context, uint64_t pc)
 /* Where a record's parts are. */
 struct parts {
 	struct dp_record record;
-	const uint8_t *frames, *managed, *registers, *slice;
+	const uint8_t *frames, *managed, *texts, *registers, *slice;
 };
 
 static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
@@ -188,13 +189,15 @@ static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
 	memcpy(record, bytes, sizeof *record);
 	if (record->size_bytes % 8 || record->size_bytes > size || record->frame_count > DP_FRAME_MAX ||
 	        record->managed_count > DP_MANAGED_MAX ||
-	        record->slice_size > DP_SLICE_MAX || record->slice_size % 8)
+	        record->texts_size % 8 || record->slice_size > DP_SLICE_MAX || record->slice_size % 8)
 		return false;
 	size_t at = sizeof *record;
 	parts->frames = bytes + at;
 	at += record->frame_count * sizeof(struct dp_frame);
 	parts->managed = bytes + at;
 	at += record->managed_count * sizeof(struct dp_frame);
+	parts->texts = bytes + at;
+	at += record->texts_size;
 	if (record->slice_size) {
 		parts->registers = bytes + at;
 		at += sizeof(struct dp_registers);
@@ -317,6 +320,43 @@ static unsigned take_managed(struct dp_work *work, const struct parts *parts, st
 	return count;
 }
 
+/* asyncio calls a task that was given no name Task-17: there may be one for each request, and none of them tells more than
+ * the others. */
+#define DEFAULT_TASK "Task-N"
+
+static bool is_default_task(const uint8_t *bytes, uint32_t size, unsigned width)
+{
+	enum { START = sizeof "Task-" - 1 };
+	if (width != 1 || size <= START || memcmp(bytes, DEFAULT_TASK, START) != 0)
+		return false;
+	for (uint32_t i = START; i < size; i++)
+		if (bytes[i] < '0' || bytes[i] > '9')
+			return false;
+	return true;
+}
+
+/* The texts of a record, as far as they make sense, by their numbers. */
+static void take_texts(struct dp_work *work, const struct parts *parts, uint32_t *numbers)
+{
+	struct dp_record_text head;
+	for (uint32_t at = 0; at + sizeof head <= parts->record.texts_size;) {
+		const uint8_t *bytes = parts->texts + at;
+		memcpy(&head, bytes, sizeof head);
+		at += ((uint32_t)sizeof head + head.size_bytes + 7) & ~7u;
+		if (at > parts->record.texts_size || head.kind >= DP_TEXTS ||
+		        (head.width != 1 && head.width != 2 && head.width != 4)) {
+			work->own_losses[DP_DROP_BAD_RECORD].count++;
+			return;
+		}
+		bytes += sizeof head;
+		uint32_t size = head.size_bytes;
+		if (head.kind == DP_TEXT_TASK && is_default_task(bytes, size, head.width))
+			bytes = (const uint8_t *)DEFAULT_TASK, size = sizeof DEFAULT_TASK - 1;
+		numbers[head.kind] = dp_texts_add(&work->texts, bytes, size, head.width);
+		work->own_losses[DP_DROP_LABELS].count += !numbers[head.kind];
+	}
+}
+
 static void take_record(struct dp_process *process, const struct parts *parts)
 {
 	static struct dp_frame frames[DP_FRAME_MAX];
@@ -345,8 +385,9 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	note_task(process, record->tid);
 	work->samples++;
 	work->weight_ns += record->weight_ns;
-	const struct dp_stack_key key = {record->tid, record->generation, (uint16_t)stop, record->labels,
-	        record->flags & (DP_RECORD_GIL_HELD | DP_RECORD_GIL_FREE)};
+	struct dp_stack_key key = {record->tid, record->generation, (uint16_t)stop, record->labels,
+	        record->flags & (DP_RECORD_GIL_HELD | DP_RECORD_GIL_FREE), {0}};
+	take_texts(work, parts, key.texts);
 	const struct dp_frame *stack = frames;
 	if (record->managed_count) {
 		static struct dp_frame managed[DP_MANAGED_MAX], stitched[DP_STITCHED_MAX];
@@ -447,6 +488,7 @@ struct dp_profile *dp_work_close_window(struct dp_process *process)
 		profile = dp_window_profile(process, now);
 	dp_stacks_fini(&work->stacks);
 	dp_stacks_init(&work->stacks, WINDOW_BYTES);
+	dp_texts_clear(&work->texts);
 	memcpy(work->losses_told, work->losses, sizeof work->losses_told);
 	memset(work->own_losses, 0, sizeof work->own_losses);
 	work->stitched = (struct dp_stitch_counts){0};

@@ -9,6 +9,7 @@
 #include "agent/places.h"
 #include "agent/stacks.h"
 #include "agent/stitch.h"
+#include "agent/texts.h"
 #include "base/profile.h"
 #include "runtimes/names.h"
 
@@ -27,6 +28,7 @@ struct dp_work {
 	struct dp_finisher *finisher;
 	uint32_t finisher_generation;
 	struct dp_stacks stacks;
+	struct dp_texts texts; /* of this window */
 	struct dp_perf_map *perf_map;
 	int64_t window_start_ns; /* CLOCK_REALTIME */
 	uint64_t losses[DP_DROP_COUNT][2];      /* so far, as the region says */

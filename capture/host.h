@@ -49,6 +49,7 @@ struct dp_thread {
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
 	bool is_apart;          /* the creator's dp_sigprof_is_apart */
+	uint64_t memory[DP_RUNTIME_MEMORY]; /* the readers'. The thread itself, in the handler */
 } __attribute__((aligned(64)));
 
 struct dp_lane {
@@ -64,6 +65,8 @@ struct dp_lane {
 	struct dp_rule_cache cache;
 	struct dp_managed_tick managed;
 	struct dp_frame managed_frames[DP_MANAGED_MAX];
+	struct dp_tick_text texts[DP_TEXTS];
+	uint64_t scratch[DP_RUNTIME_SCRATCH];
 	bool has_told;
 	uint8_t told[DP_RUNTIMES][DP_RUNTIME_NUMBERS / 8]; /* names that the ring has been told */
 	uint8_t foreign[DP_SLICE_MAX]; /* copy of a stack that is not the thread's own */

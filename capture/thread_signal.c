@@ -40,6 +40,7 @@ struct dp_thread *dp_thread_claim(void)
 		if (dp_load_relaxed(&thread->state) == DP_THREAD_FREE &&
 		        dp_cas(&thread->state, &free, DP_THREAD_CLAIMED)) {
 			thread->number = number;
+			dp_zero(thread->memory, sizeof thread->memory);
 			thread->timer = -1;
 			thread->first_ns = UINT64_MAX;
 			dp_store_relaxed(&thread->expired, 0);

@@ -260,12 +260,27 @@ static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_vie
 	return (uint32_t)(size & ~(size_t)7);
 }
 
+static uint32_t padded_size(const struct dp_tick_text *text)
+{
+	return text->head.size_bytes ? (uint32_t)(sizeof text->head + text->head.size_bytes + 7) & ~7u : 0;
+}
+
+/* At offset of the record that is being written. What pads a text is what lay in the lane behind it. */
+static void put_texts(const struct dp_lane *lane, uint32_t offset)
+{
+	for (unsigned i = 0; i < DP_TEXTS; i++) {
+		const uint32_t size = padded_size(&lane->texts[i]);
+		dp_ring_put(&lane->view, offset, &lane->texts[i], size);
+		offset += size;
+	}
+}
+
 static void write_record(struct dp_lane *lane, struct dp_record *record, const struct dp_registers *registers,
         const struct dp_stack_view *stack, uint64_t weight_ns)
 {
 	const uint32_t frames_size = record->frame_count * (uint32_t)sizeof(struct dp_frame);
 	const uint32_t managed_size = record->managed_count * (uint32_t)sizeof(struct dp_frame);
-	uint32_t at = sizeof *record + frames_size + managed_size;
+	uint32_t at = sizeof *record + frames_size + managed_size + record->texts_size;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
 		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
 		if (record->slice_size < 64) {
@@ -285,6 +300,8 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	dp_ring_put(&lane->view, 0, record, sizeof *record);
 	dp_ring_put(&lane->view, sizeof *record, lane->frames, frames_size);
 	dp_ring_put(&lane->view, (uint32_t)sizeof *record + frames_size, lane->managed_frames, managed_size);
+	if (record->texts_size)
+		put_texts(lane, (uint32_t)sizeof *record + frames_size + managed_size);
 	if (record->slice_size) {
 		dp_ring_put(&lane->view, at, registers, sizeof *registers);
 		at += sizeof *registers;
@@ -317,7 +334,14 @@ static void walk_runtimes(struct dp_thread *self, struct dp_lane *lane, uintptr_
 	managed->told = lane->told;
 	lane->has_told = true;
 	managed->frames = lane->managed_frames;
+	managed->texts = lane->texts;
+	managed->scratch = lane->scratch;
+	managed->memory = self->memory;
+	for (unsigned i = 0; i < DP_TEXTS; i++)
+		lane->texts[i].head = (struct dp_record_text){.kind = (uint8_t)i};
 	dp_runtimes_walk(managed);
+	for (unsigned i = 0; i < DP_TEXTS; i++)
+		record->texts_size = (uint16_t)(record->texts_size + padded_size(&lane->texts[i]));
 	record->managed_count = (uint16_t)managed->frame_count;
 	record->flags |= managed->record_flags;
 	for (unsigned i = 0; i < DP_RUNTIME_LOSSES; i++)
@@ -402,7 +426,7 @@ static uintptr_t stack_left(const struct dp_thread *self, const ucontext_t *cont
 /* Apart, so that its frame is not needed before it is known to fit. */
 static __attribute__((noinline)) void take_tick(struct dp_thread *self, const ucontext_t *context, uint64_t weight_ns, uintptr_t left)
 {
-	enum { WALK_BYTES = 1280, HOUSEKEEPING_BYTES = 4096 };
+	enum { WALK_BYTES = 1408, HOUSEKEEPING_BYTES = 4096 };
 	const uint32_t tick = dp_add_relaxed(&dp_host.ticks, 1) + 1;
 	struct dp_lane *lane = lease_lane(self);
 	if (lane) {

@@ -38,6 +38,9 @@ struct dp_name_place {
 	const char *root, *cwd; /* "" or "/proc/PID/root"; the host's folder at its start */
 };
 
+/* NUL-terminated UTF-8 of a text whose code points have width bytes each, 0: UTF-8. To be freed; NULL: no memory. */
+char *dp_utf8_of(const uint8_t *bytes, uint32_t size, unsigned width);
+
 /* One name record. False: it makes no sense. */
 bool dp_names_take(struct dp_names *names, const uint8_t *bytes, size_t size);
 void dp_names_free(struct dp_names *names);

@@ -12,11 +12,13 @@
 #define DEEPPROF_RUNTIMES_RUNTIME_H
 
 #include "base/frame.h"
+#include "base/region.h"
 #include "base/ring.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 enum {
 	DP_MANAGED_MAX = 512,             /* managed frames of one sample */
@@ -24,6 +26,8 @@ enum {
 	DP_RUNTIMES = 2,                  /* readers that tell names */
 	DP_RUNTIME_LOSSES = 3,
 	DP_REFUSAL_MAX = 256,             /* bytes of a line that says why one is not read */
+	DP_RUNTIME_MEMORY = 36,
+	DP_RUNTIME_SCRATCH = 80,
 };
 
 /* A module as the loader has it. */
@@ -43,6 +47,12 @@ enum dp_managed_loss {
 	DP_MANAGED_NAME,    /* no room for one more name */
 };
 
+/* A name of the sample, as the runtime keeps it; size_bytes 0: none. */
+struct dp_tick_text {
+	struct dp_record_text head;
+	uint8_t bytes[DP_TEXT_MAX];
+};
+
 /* One tick, for the readers. */
 struct dp_managed_tick {
 	uintptr_t sp, stack_high;   /* where the thread stands; the end of that stack, 0: not known */
@@ -59,6 +69,9 @@ struct dp_managed_tick {
 	struct dp_frame *frames;    /* DP_MANAGED_MAX, leaf first */
 	uint32_t frame_count;
 	uint16_t record_flags;      /* to be added to the sample's */
+	struct dp_tick_text *texts; /* DP_TEXTS, none of them set */
+	uint64_t *scratch;          /* DP_RUNTIME_SCRATCH words for this tick; any values */
+	uint64_t *memory;           /* DP_RUNTIME_MEMORY words that a reader keeps from one tick of this thread to its next; 0 at first */
 	uint16_t losses[DP_RUNTIME_LOSSES]; /* by enum dp_managed_loss */
 };
 
@@ -91,5 +104,8 @@ void dp_runtimes_refuse(const char *line);
 /* size bytes from address by a system call, which only fails where a plain read would end the process; false: they
  * cannot be read, or calls are not allowed now. */
 bool dp_tick_probe(const struct dp_managed_tick *tick, uintptr_t address, void *to, size_t size);
+/* The same for several places at once, read one after the other; size: of all together. */
+bool dp_tick_gather(const struct dp_managed_tick *tick, const struct iovec *to, unsigned to_count, const struct iovec *from,
+        unsigned from_count, size_t size);
 
 #endif

@@ -5,8 +5,6 @@
 #include "base/atomic.h"
 #include "base/syscall.h"
 
-#include <sys/uio.h>
-
 static const struct dp_runtime *const runtimes[] = {&dp_python};
 enum { COUNT = sizeof runtimes / sizeof *runtimes };
 
@@ -72,10 +70,15 @@ void dp_runtimes_walk(struct dp_managed_tick *tick)
 			runtimes[i]->walk(tick);
 }
 
+bool dp_tick_gather(const struct dp_managed_tick *tick, const struct iovec *to, unsigned to_count, const struct iovec *from,
+        unsigned from_count, size_t size)
+{
+	return tick->may_call &&
+	       DP_SYS(SYS_process_vm_readv, tick->pid, to, to_count, from, from_count, 0) == (long)size;
+}
+
 bool dp_tick_probe(const struct dp_managed_tick *tick, uintptr_t address, void *to_bytes, size_t size)
 {
 	struct iovec to = {to_bytes, size}, from = {(void *)address, size};
-	if (!tick->may_call || !address)
-		return false;
-	return DP_SYS(SYS_process_vm_readv, tick->pid, &to, 1, &from, 1, 0) == (long)size;
+	return address && dp_tick_gather(tick, &to, 1, &from, 1, size);
 }
