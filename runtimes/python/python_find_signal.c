@@ -272,6 +272,12 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 	library->code_type = find(&symbols, "PyCode_Type", NULL);
 	library->text_type = find(&symbols, "PyUnicode_Type", NULL);
 	library->bytes_type = find(&symbols, "PyBytes_Type", NULL);
+	library->dict_type = find(&symbols, "PyDict_Type", NULL);
+	library->coroutine_type = find(&symbols, "PyCoro_Type", NULL);
+	library->generator_type = find(&symbols, "PyGen_Type", NULL);
+	library->function_type = find(&symbols, "PyFunction_Type", NULL);
+	library->method_type = find(&symbols, "PyMethod_Type", NULL);
+	library->builtin_type = find(&symbols, "PyCFunction_Type", NULL);
 	library->loop = find(&symbols, "_PyEval_EvalFrameDefault", &library->loop_size);
 	library->start = module->start;
 	library->end = module->end;
