@@ -265,9 +265,25 @@ static void count_stop(struct dp_work *work, enum dp_stop stop)
 	        [DP_STOP_NO_PROGRESS] = DP_DROP_NO_PROGRESS,
 	        [DP_STOP_PENDING] = DP_DROP_NO_CFI,
 	        [DP_STOP_COMPLEX] = DP_DROP_COMPLEX,
+	        [DP_STOP_TORN] = DP_DROP_MANAGED_TORN,
 	};
 	if (stop != DP_STOP_END)
 		work->own_losses[reasons[stop]].count++;
+}
+
+/* Frames of the native stack, some runtimes' among them. */
+static int take_frames(struct dp_work *work, const struct parts *parts, struct dp_frame *frames)
+{
+	int count = 0;
+	memcpy(frames, parts->frames, parts->record.frame_count * sizeof *frames);
+	for (unsigned i = 0; i < parts->record.frame_count; i++) {
+		if (frames[i].runtime >= DP_NAME_RUNTIMES)
+			continue;
+		if (frames[i].runtime != DP_FRAME_NATIVE)
+			work->has_runtime[frames[i].runtime] = true;
+		frames[count++] = frames[i];
+	}
+	return count;
 }
 
 /* Managed frames from a record, as far as they make sense. */
@@ -291,9 +307,9 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	struct dp_work *work = process->work;
 	const struct dp_record *record = &parts->record;
 	int count = record->frame_count;
-	enum dp_stop stop = record->stop <= DP_STOP_NO_PROGRESS ? record->stop : DP_STOP_NO_MAP;
+	enum dp_stop stop = record->stop <= DP_STOP_TORN ? record->stop : DP_STOP_NO_MAP;
 
-	memcpy(frames, parts->frames, (size_t)count * sizeof frames[0]);
+	count = take_frames(work, parts, frames);
 	if (record->slice_size && record->flags & DP_RECORD_VERIFY) {
 		verify(process, parts, frames, count);
 	} else if (record->slice_size && record->flags & DP_RECORD_SLICE) {

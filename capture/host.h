@@ -67,6 +67,7 @@ struct dp_lane {
 	bool has_told;
 	uint8_t told[DP_RUNTIMES][DP_RUNTIME_NUMBERS / 8]; /* names that the ring has been told */
 	uint8_t foreign[DP_SLICE_MAX]; /* copy of a stack that is not the thread's own */
+	uint8_t owned[DP_OWNED_MEMORY]; /* a runtime's, for its steps; untouched without one */
 };
 
 /* Why the library does nothing, or no rare thing, here. */

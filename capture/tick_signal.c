@@ -181,10 +181,58 @@ static bool view_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t s
 
 /* After an interrupted handler on another stack the walk comes back to the thread's own one, where it may go on
  * reading only from the stack pointer of that moment. */
+/* A runtime's frames that are the stack itself: from where the walk stands to their native caller. */
+static int step_owned(struct dp_lane *lane, struct dp_walk *walk, struct dp_frame *frames, int max)
+{
+	static const enum dp_stop stops[] = {
+	        [DP_OWNED_END] = DP_STOP_END, [DP_OWNED_TORN] = DP_STOP_TORN, [DP_OWNED_FULL] = DP_STOP_TRUNCATED};
+	const uintptr_t sp = walk->registers.value[DP_REG_SP];
+	const struct dp_stack_range *range = NULL;
+	for (unsigned i = 0; i < walk->stack.count && !range; i++)
+		if (is_inside(sp, walk->stack.ranges[i].low, walk->stack.ranges[i].high))
+			range = &walk->stack.ranges[i];
+	if (!range) {
+		walk->stop = DP_STOP_BAD_MEMORY;
+		return 0;
+	}
+	struct dp_owned_walk owned = {
+	        .registers = &walk->registers,
+	        .is_exact = !walk->is_caller,
+	        .stack_low = range->low,
+	        .stack_high = range->high,
+	        .shift = range->shift,
+	        .origin = walk->place_origin,
+	        .frames = frames,
+	        .max = max,
+	        .memory = lane->owned,
+	};
+	const int count = dp_runtimes_step(&lane->managed, &owned);
+	walk->is_caller = !owned.is_exact;
+	if (owned.end != DP_OWNED_CALLER)
+		walk->stop = stops[owned.end];
+	return count;
+}
+
+static int walk_all(struct dp_lane *lane, const struct dp_code_map *map, struct dp_walk *walk)
+{
+	walk->place_origin = walk->registers.value[DP_REG_SP];
+	int count = dp_unwind(map, &lane->cache, walk, lane->frames, DP_FRAME_MAX);
+	while (walk->stop == DP_STOP_OWNED) {
+		if (count == DP_FRAME_MAX) {
+			walk->stop = DP_STOP_TRUNCATED;
+			break;
+		}
+		count += step_owned(lane, walk, lane->frames + count, DP_FRAME_MAX - count);
+		if (walk->stop == DP_STOP_OWNED && count < DP_FRAME_MAX)
+			count += dp_unwind(map, &lane->cache, walk, lane->frames + count, DP_FRAME_MAX - count);
+	}
+	return count;
+}
+
 static int walk_stack(struct dp_thread *self, struct dp_lane *lane, struct dp_walk *walk)
 {
 	const struct dp_code_map *map = hold_map(lane);
-	int count = dp_unwind(map, &lane->cache, walk, lane->frames, DP_FRAME_MAX);
+	int count = walk_all(lane, map, walk);
 	if (walk->stop == DP_STOP_BAD_MEMORY && count < DP_FRAME_MAX && self->stack_high &&
 	        walk->stack.ranges[0].high != self->stack_high &&
 	        is_inside(walk->registers.value[DP_REG_SP], self->stack_low, self->stack_high)) {
@@ -232,6 +280,9 @@ static enum dp_drop loss_of_stop(enum dp_stop stop)
 	case DP_STOP_COMPLEX:
 	case DP_STOP_PENDING:
 		return DP_DROP_SLICE_FULL;
+	case DP_STOP_TORN:
+		return DP_DROP_MANAGED_TORN;
+	case DP_STOP_OWNED:
 	case DP_STOP_END:
 		break;
 	}
@@ -295,20 +346,16 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	dp_ring_commit(&lane->view, record->size_bytes);
 }
 
-/* Interpreters' frames. Their names go into the ring before the sample, as far as that leaves room for it. */
-static void walk_runtimes(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, uint32_t tick)
+/* For managed frames. Their names go into the ring before the sample, as far as that leaves room for it. */
+static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, uint32_t tick, bool has_scratch)
 {
-	static const enum dp_drop reasons[DP_RUNTIME_LOSSES] = {DP_DROP_MANAGED_TORN, DP_DROP_MANAGED_MISSING, DP_DROP_MANAGED_NAME};
 	enum { RESERVE = 8 * 1024, NAMES_MOST = 16 * 1024 };
 	struct dp_managed_tick *managed = &lane->managed;
-	struct dp_record *record = &lane->record;
 	const uint32_t used = dp_ring_waiting(&lane->view);
 	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
 	dp_zero(managed, sizeof *managed);
 	managed->sp = sp;
 	managed->stack_high = is_inside(sp, self->stack_low, self->stack_high) ? self->stack_high : 0;
-	managed->native = lane->frames;
-	managed->native_count = record->frame_count;
 	managed->tick = tick;
 	managed->pid = dp_host.pid;
 	managed->may_call = !(dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP);
@@ -317,6 +364,17 @@ static void walk_runtimes(struct dp_thread *self, struct dp_lane *lane, uintptr_
 	managed->told = lane->told;
 	lane->has_told = true;
 	managed->frames = lane->managed_frames;
+	managed->scratch = has_scratch ? lane->foreign : NULL;
+}
+
+/* Frames of runtimes that keep them beside the stack. */
+static void walk_runtimes(struct dp_lane *lane)
+{
+	static const enum dp_drop reasons[DP_RUNTIME_LOSSES] = {DP_DROP_MANAGED_TORN, DP_DROP_MANAGED_MISSING, DP_DROP_MANAGED_NAME};
+	struct dp_managed_tick *managed = &lane->managed;
+	struct dp_record *record = &lane->record;
+	managed->native = lane->frames;
+	managed->native_count = record->frame_count;
 	dp_runtimes_walk(managed);
 	record->managed_count = (uint16_t)managed->frame_count;
 	record->flags |= managed->record_flags;
@@ -341,12 +399,17 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	record->generation = region ? dp_load_relaxed(&region->generation) : 0;
 	dp_registers_of(context, &walk->registers);
 	walk->is_caller = false;
-	walk->place_origin = 0;
+	walk->owned_low = walk->owned_high = 0;
 	if (!view_stack(self, lane, walk->registers.value[DP_REG_SP], &context->uc_stack, &walk->stack, &is_foreign))
 		dp_count_loss(DP_DROP_FOREIGN_STACK, 0);
 	if (is_foreign)
 		record->flags |= DP_RECORD_FOREIGN_STACK;
 	dp_copy(&lane->stack, &walk->stack, sizeof lane->stack);
+	const bool is_managed = dp_runtimes_are_there();
+	if (is_managed) {
+		prepare_managed(self, lane, dp_sp_of(context), tick, !is_foreign);
+		dp_runtimes_own(&lane->managed, &walk->owned_low, &walk->owned_high);
+	}
 	record->frame_count = (uint16_t)walk_stack(self, lane, walk);
 	record->stop = (uint16_t)walk->stop;
 	if (is_unknown(walk))
@@ -362,8 +425,8 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 		record->flags |= DP_RECORD_VERIFY;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
 		dp_registers_of(context, &walk->registers);
-	if (dp_runtimes_are_there())
-		walk_runtimes(self, lane, dp_sp_of(context), tick);
+	if (is_managed)
+		walk_runtimes(lane);
 	write_record(lane, record, &walk->registers, &lane->stack, weight_ns);
 }
 

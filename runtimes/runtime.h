@@ -6,6 +6,10 @@
  * it, in the same ring. A marker is what the interpreter's native frame keeps of itself on the native stack; its
  * address says which native frame the managed ones belong to.
  *
+ * Frames of some runtimes are objects beside the native stack: they are walked apart, and the agent puts the two
+ * together by markers. Frames of others are the stack itself, in code that no object on disk has: the native walk hands
+ * each address that such a runtime owns to its reader and goes on where the reader hands back.
+ *
  * To add one: a folder here that defines a struct dp_runtime (host) and a struct dp_runtime_names (agent), and a line
  * in each of the two tables. */
 #ifndef DEEPPROF_RUNTIMES_RUNTIME_H
@@ -23,6 +27,7 @@ enum {
 	DP_RUNTIME_NUMBERS = 32 * 1024,   /* functions of one runtime in one process that have a name */
 	DP_RUNTIMES = 2,                  /* readers that tell names */
 	DP_RUNTIME_LOSSES = 3,
+	DP_OWNED_MEMORY = 64 * 1024,      /* bytes that a reader has to itself in each lane, zeroed at first */
 };
 
 /* A module as the loader has it. */
@@ -54,6 +59,7 @@ struct dp_managed_tick {
 	const struct dp_ring_view *ring;
 	uint32_t name_room;         /* bytes that names may still take in this tick */
 	uint8_t (*told)[DP_RUNTIME_NUMBERS / 8]; /* what this ring has been told, one set for each runtime */
+	uint8_t *scratch;           /* 16 KiB; NULL: not now */
 	/* Out. */
 	struct dp_frame *frames;    /* DP_MANAGED_MAX, leaf first */
 	uint32_t frame_count;
@@ -61,26 +67,54 @@ struct dp_managed_tick {
 	uint16_t losses[DP_RUNTIME_LOSSES]; /* by enum dp_managed_loss */
 };
 
+enum dp_owned_end {
+	DP_OWNED_CALLER, /* the registers are those of native code */
+	DP_OWNED_END,    /* the outermost frame */
+	DP_OWNED_TORN,   /* no further */
+	DP_OWNED_FULL,   /* max frames written, more above */
+};
+
+/* A walk that stands in code of a runtime whose frames are the stack itself. */
+struct dp_owned_walk {
+	struct dp_registers *registers; /* in, out: pc, sp, fp; all others only while is_exact */
+	bool is_exact;                  /* in, out: pc is the interrupted instruction, else a return address */
+	uintptr_t stack_low, stack_high; /* what may be read */
+	ptrdiff_t shift;                /* to where it is read */
+	uintptr_t origin;               /* what places count from */
+	struct dp_frame *frames;        /* leaf first */
+	int max;
+	uint8_t *memory;                /* DP_OWNED_MEMORY bytes of this lane */
+	enum dp_owned_end end;          /* out */
+};
+
 struct dp_runtime {
 	const char *name;   /* as users see it: "python" */
 	/* Hook or housekeeping tick, one at a time. Is this module the runtime? 1: yes, from now on it is read; 0: no;
-	 * -ENOTSUP: yes, but it cannot be read safely: why is written to refusal, one line. */
+	 * -ENOTSUP: yes, but it cannot be read safely: why is written to refusal, one line; -EAGAIN: the loader is still at
+	 * work on it, ask again. */
 	int (*look)(const struct dp_runtime_module *module, char *refusal, size_t refusal_size);
 	/* Signal. Adds this thread's frames to tick. */
 	void (*walk)(struct dp_managed_tick *tick);
+	/* Signal. NULL, or: where is the code whose frames it steps through? False: nowhere yet. */
+	bool (*owns)(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high);
+	/* Signal. From registers, which stand in owned code, to its native caller. Returns the number of frames. */
+	int (*step)(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 	/* Hook. Keeps what is read from being unloaded. */
 	void (*pin)(void);
 };
-extern const struct dp_runtime dp_python;
+extern const struct dp_runtime dp_python, dp_hotspot;
 
-/* Hook or housekeeping tick, under the lock of the module list: shows the module to all readers. */
-void dp_runtimes_look(const struct dp_runtime_module *module);
+/* Hook or housekeeping tick, under the lock of the module list: shows the module to all readers. False: show it again. */
+bool dp_runtimes_look(const struct dp_runtime_module *module);
 /* Hook. The line that one of them wants said, once; NULL: none. */
 const char *dp_runtimes_refusal(void);
 void dp_runtimes_pin(void);
 /* Signal. Is there anything to walk? Cheap. */
 bool dp_runtimes_are_there(void);
 void dp_runtimes_walk(struct dp_managed_tick *tick);
+/* Signal. As in struct dp_runtime; one runtime of a process owns code. */
+bool dp_runtimes_own(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high);
+int dp_runtimes_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 
 /* ---- for readers, signal ---- */
 
