@@ -53,7 +53,7 @@ struct dp_managed_tick {
 	const struct dp_frame *native; /* leaf first; the places are distances from sp */
 	uint32_t native_count;
 	uint32_t tick;              /* its number */
-	int32_t pid;
+	int32_t pid, tid;
 	bool may_call;              /* rare system calls are allowed */
 	/* Names go here, before the sample. */
 	const struct dp_ring_view *ring;
@@ -64,6 +64,8 @@ struct dp_managed_tick {
 	struct dp_frame *frames;    /* DP_MANAGED_MAX, leaf first */
 	uint32_t frame_count;
 	uint16_t record_flags;      /* to be added to the sample's */
+	bool has_stepped;           /* code that a runtime owns was met */
+	uintptr_t mark;             /* of the reader that owns code, 0 at first */
 	uint16_t losses[DP_RUNTIME_LOSSES]; /* by enum dp_managed_loss */
 };
 
@@ -99,6 +101,9 @@ struct dp_runtime {
 	bool (*owns)(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high);
 	/* Signal. From registers, which stand in owned code, to its native caller. Returns the number of frames. */
 	int (*step)(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
+	/* Signal. The native walk ends at registers' sp: where do this runtime's frames go on above it? True: there registers
+	 * are; pc is a return address. */
+	bool (*resume)(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 	/* Hook. Keeps what is read from being unloaded. */
 	void (*pin)(void);
 };
@@ -115,6 +120,7 @@ void dp_runtimes_walk(struct dp_managed_tick *tick);
 /* Signal. As in struct dp_runtime; one runtime of a process owns code. */
 bool dp_runtimes_own(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high);
 int dp_runtimes_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
+bool dp_runtimes_resume(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 
 /* ---- for readers, signal ---- */
 

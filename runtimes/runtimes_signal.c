@@ -77,6 +77,14 @@ int dp_runtimes_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk)
 	return 0;
 }
 
+bool dp_runtimes_resume(struct dp_managed_tick *tick, struct dp_owned_walk *walk)
+{
+	for (unsigned i = 0; i < COUNT; i++)
+		if (dp_load_acquire(&is_there[i]) && runtimes[i]->resume && runtimes[i]->resume(tick, walk))
+			return true;
+	return false;
+}
+
 bool dp_tick_probe(const struct dp_managed_tick *tick, uintptr_t address, void *to_bytes, size_t size)
 {
 	struct iovec to = {to_bytes, size}, from = {(void *)address, size};

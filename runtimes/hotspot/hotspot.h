@@ -90,6 +90,14 @@ enum { DP_JVM_EXCESS_FROM = 20 };
 	XX(pool_length, "ConstantPool", "_length")                                                                               \
 	XX(pool_source_file, "ConstantPool", "_source_file_name_index")                                                          \
 	XX(class_source_file, "InstanceKlass", "_source_file_name_index")                                                        \
+	XX(thread_osthread, "JavaThread", "_osthread")                                                                           \
+	XX(thread_osthread_25, "Thread", "_osthread")                                                                            \
+	XX(thread_anchor, "JavaThread", "_anchor")                                                                               \
+	XX(osthread_id, "OSThread", "_thread_id")                                                                                \
+	XX(anchor_sp, "JavaFrameAnchor", "_last_Java_sp")                                                                        \
+	XX(anchor_pc, "JavaFrameAnchor", "_last_Java_pc")                                                                        \
+	XX(anchor_fp, "JavaFrameAnchor", "_last_Java_fp")                                                                        \
+	XX(wrapper_anchor, "JavaCallWrapper", "_anchor")                                                                         \
 	XX(klass_name, "Klass", "_name")                                                                                         \
 	XX(symbol_length, "Symbol", "_length")                                                                                   \
 	XX(symbol_body, "Symbol", "_body")
@@ -164,6 +172,7 @@ struct dp_jvm {
 	struct dp_jvm_codelet codelets[DP_JVM_CODELETS]; /* sorted */
 	uint32_t codelet_count;
 	uintptr_t call_stub; /* where calls of it return to */
+	_Atomic uint32_t thread_key; /* pthread key + 1 of the VM's Thread; 0: not found yet */
 };
 enum dp_jvm_state { DP_JVM_NONE, DP_JVM_LOADED, DP_JVM_PREPARING, DP_JVM_READY, DP_JVM_OFF };
 extern struct dp_jvm dp_jvm;
@@ -172,6 +181,7 @@ int dp_jvm_look(const struct dp_runtime_module *module, char *refusal, size_t re
 void dp_jvm_pin(void);
 bool dp_jvm_owns(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high);
 int dp_jvm_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
+bool dp_jvm_resume(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 
 /* Signal. A tick stands in owned code: is all known that a walk needs? */
 bool dp_jvm_is_ready(void);

@@ -37,18 +37,18 @@ static bool is_in_module(const struct extent *extent, uintptr_t address)
 
 /* ---- the tables ---- */
 
-/* Their rows have looked the same since JDK 6; the symbols that say so are set by constructors, which may not have run. */
+/* What their rows look like, and in some builds the offsets in them, constructors write: 0 before these have run. */
 struct rows {
 	const struct dp_runtime_module *module;
 	struct extent extent;
 	uintptr_t at, stride, type, field, is_static, offset, address;
 };
 
-static uintptr_t word_of(const struct dp_dynamic *symbols, const char *name, uintptr_t otherwise)
+static uintptr_t word_of(const struct dp_dynamic *symbols, const char *name)
 {
 	const uintptr_t at = dp_dynamic_find(symbols, name, NULL);
 	uintptr_t word = 0;
-	return at && symbols->module->read(at, &word, sizeof word) && word ? word : otherwise;
+	return at && symbols->module->read(at, &word, sizeof word) ? word : 0;
 }
 
 static bool read_text(const struct dp_runtime_module *module, uintptr_t address, char *text)
@@ -201,26 +201,27 @@ static bool read_tables(const struct dp_dynamic *symbols)
 	for (unsigned i = 0; i < sizeof dp_jvm.layout / sizeof *layout; i++)
 		layout[i] = -1;
 	dp_jvm.stub_count = 0;
-	rows.at = word_of(symbols, "gHotSpotVMStructs", 0);
-	rows.stride = word_of(symbols, "gHotSpotVMStructEntryArrayStride", 48);
-	rows.type = word_of(symbols, "gHotSpotVMStructEntryTypeNameOffset", 0);
-	rows.field = word_of(symbols, "gHotSpotVMStructEntryFieldNameOffset", 8);
-	rows.is_static = word_of(symbols, "gHotSpotVMStructEntryIsStaticOffset", 24);
-	rows.offset = word_of(symbols, "gHotSpotVMStructEntryOffsetOffset", 32);
-	rows.address = word_of(symbols, "gHotSpotVMStructEntryAddressOffset", 40);
-	if (!read_fields(&rows))
+	rows.at = word_of(symbols, "gHotSpotVMStructs");
+	rows.stride = word_of(symbols, "gHotSpotVMStructEntryArrayStride");
+	rows.type = word_of(symbols, "gHotSpotVMStructEntryTypeNameOffset");
+	rows.field = word_of(symbols, "gHotSpotVMStructEntryFieldNameOffset");
+	rows.is_static = word_of(symbols, "gHotSpotVMStructEntryIsStaticOffset");
+	rows.offset = word_of(symbols, "gHotSpotVMStructEntryOffsetOffset");
+	rows.address = word_of(symbols, "gHotSpotVMStructEntryAddressOffset");
+	if (!rows.stride || !rows.field || !rows.offset || !rows.address || !read_fields(&rows))
 		return false;
-	rows.at = word_of(symbols, "gHotSpotVMTypes", 0);
-	rows.stride = word_of(symbols, "gHotSpotVMTypeEntryArrayStride", 40);
-	rows.type = word_of(symbols, "gHotSpotVMTypeEntryTypeNameOffset", 0);
-	rows.offset = word_of(symbols, "gHotSpotVMTypeEntrySizeOffset", 32);
-	if (!read_numbers(&rows, sizes, COUNT(sizes), 8))
+	rows.at = word_of(symbols, "gHotSpotVMTypes");
+	rows.stride = word_of(symbols, "gHotSpotVMTypeEntryArrayStride");
+	rows.type = word_of(symbols, "gHotSpotVMTypeEntryTypeNameOffset");
+	rows.offset = word_of(symbols, "gHotSpotVMTypeEntrySizeOffset");
+	if (!rows.stride || !rows.offset || !read_numbers(&rows, sizes, COUNT(sizes), 8))
 		return false;
-	rows.at = word_of(symbols, "gHotSpotVMIntConstants", 0);
-	rows.stride = word_of(symbols, "gHotSpotVMIntConstantEntryArrayStride", 16);
-	rows.type = word_of(symbols, "gHotSpotVMIntConstantEntryNameOffset", 0);
-	rows.offset = word_of(symbols, "gHotSpotVMIntConstantEntryValueOffset", 8);
-	return read_numbers(&rows, constants, COUNT(constants), 4);
+	rows.at = word_of(symbols, "gHotSpotVMIntConstants");
+	rows.stride = word_of(symbols, "gHotSpotVMIntConstantEntryArrayStride");
+	rows.type = word_of(symbols, "gHotSpotVMIntConstantEntryNameOffset");
+	rows.offset = word_of(symbols, "gHotSpotVMIntConstantEntryValueOffset");
+	return rows.stride && rows.offset && read_numbers(&rows, constants, COUNT(constants), 4) && dp_jvm.layout.symbol_body > 0 &&
+	       dp_jvm.layout.klass_name > 0 && dp_jvm.layout.nmethod_compile_id > 0 && dp_jvm.layout.blob_size > 0;
 }
 
 /* ---- is all there? ---- */

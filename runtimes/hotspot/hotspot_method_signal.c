@@ -226,8 +226,23 @@ static void set_told(const struct dp_managed_tick *tick, uint32_t number)
 	tick->told[TOLD][(number - 1) / 8] |= (uint8_t)(1u << (number - 1) % 8);
 }
 
-/* The line table stands behind the bytecodes and ends in a zero (lineNumberTable in constMethod.hpp). It is read with all
- * that follows it, which is told too: the agent sees its end. */
+/* A line table: bytes, or 0xff and two numbers; 0 ends it (compressedStream.hpp, CompressedLineNumberWriteStream). */
+static uint32_t end_of_lines(const uint8_t *bytes, uint32_t size)
+{
+	uint32_t at = 0;
+	while (at < size) {
+		const uint8_t next = bytes[at++];
+		if (!next)
+			return at;
+		if (next == 0xff) {
+			dp_jvm_unsigned5(bytes, size, &at, dp_jvm.has_excess);
+			dp_jvm_unsigned5(bytes, size, &at, dp_jvm.has_excess);
+		}
+	}
+	return size;
+}
+
+/* It stands behind the bytecodes (constMethod.hpp), other tables behind it. */
 static uint32_t read_lines(const struct reader *reader, const struct method *method, uint8_t *to, bool *is_cut)
 {
 	const uint32_t start = (uint32_t)dp_jvm.layout.size_const + method->code_size;
@@ -235,7 +250,11 @@ static uint32_t read_lines(const struct reader *reader, const struct method *met
 	*is_cut = size > DP_NAME_LINES_MAX;
 	if (*is_cut)
 		size = DP_NAME_LINES_MAX;
-	return size && read(reader, method->constant + start, to, size) ? size : 0;
+	if (!size || !read(reader, method->constant + start, to, size))
+		return 0;
+	const uint32_t end = end_of_lines(to, size);
+	*is_cut &= end == size;
+	return end;
 }
 
 /* The number of what the method is called now, told. */

@@ -9,6 +9,7 @@ const struct dp_runtime dp_hotspot = {
         .look = dp_jvm_look,
         .owns = dp_jvm_owns,
         .step = dp_jvm_step,
+        .resume = dp_jvm_resume,
         .pin = dp_jvm_pin,
 };
 

@@ -21,6 +21,9 @@ enum {
 	DP_JVM_FIXED = 72,   /* bytes below rbp that each has; 8: 64 */
 };
 
+/* Of the call stub's frame, from rbp: its JavaCallWrapper (frame::entry_frame_call_wrapper_offset). */
+enum { DP_JVM_WRAPPER = -48 };
+
 static inline int32_t dp_jvm_bytes4(const uint8_t *at)
 {
 	int32_t word;
