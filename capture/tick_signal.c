@@ -200,8 +200,26 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	dp_ring_commit(&lane->view, record->size_bytes);
 }
 
+/* Where it is a runtime that made the thread, or took it in, it knows the stack. Asked now and then. */
+static void ask_for_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp)
+{
+	uintptr_t low, high, usable;
+	if (self->stack_asked == DP_STACK_TOLD)
+		return;
+	const uint32_t asked = self->stack_asked++;
+	if (asked & (asked - 1) || !dp_runtimes_stack(&lane->managed, &low, &high, &usable) || !dp_is_inside(sp, low, high))
+		return;
+	if (!self->stack_high) {
+		self->stack_low = low;
+		self->stack_high = high;
+	}
+	if (usable > self->stack_usable)
+		self->stack_usable = usable;
+	self->stack_asked = DP_STACK_TOLD;
+}
+
 /* For managed frames. Their names go into the ring before the sample, as far as that leaves room for it. */
-static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, uint32_t tick, bool has_scratch)
+static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, uint32_t tick)
 {
 	enum { RESERVE = 8 * 1024, NAMES_MOST = 16 * 1024 };
 	struct dp_managed_tick *managed = &lane->managed;
@@ -219,7 +237,7 @@ static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintpt
 	managed->told = lane->told;
 	lane->has_told = true;
 	managed->frames = lane->managed_frames;
-	managed->scratch = has_scratch ? lane->foreign : NULL;
+	managed->scratch = lane->scratch;
 }
 
 /* Frames of runtimes that keep them beside the stack. */
@@ -255,16 +273,17 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	dp_registers_of(context, &walk->registers);
 	walk->is_caller = false;
 	walk->owned_low = walk->owned_high = 0;
+	const bool is_managed = dp_runtimes_are_there();
+	if (is_managed) {
+		prepare_managed(self, lane, dp_sp_of(context), tick);
+		dp_runtimes_own(&lane->managed, &walk->owned_low, &walk->owned_high);
+		ask_for_stack(self, lane, dp_sp_of(context));
+	}
 	if (!view_stack(self, lane, walk->registers.value[DP_REG_SP], &context->uc_stack, &walk->stack, &is_foreign))
 		dp_count_loss(DP_DROP_FOREIGN_STACK, 0);
 	if (is_foreign)
 		record->flags |= DP_RECORD_FOREIGN_STACK;
 	dp_copy(&lane->stack, &walk->stack, sizeof lane->stack);
-	const bool is_managed = dp_runtimes_are_there();
-	if (is_managed) {
-		prepare_managed(self, lane, dp_sp_of(context), tick, !is_foreign);
-		dp_runtimes_own(&lane->managed, &walk->owned_low, &walk->owned_high);
-	}
 	bool is_agents;
 	record->frame_count = (uint16_t)dp_walk_stack(self, lane, walk, &is_agents);
 	record->stop = (uint16_t)walk->stop;

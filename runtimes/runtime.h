@@ -27,6 +27,7 @@ enum {
 	DP_RUNTIME_NUMBERS = 32 * 1024,   /* functions of one runtime in one process that have a name */
 	DP_RUNTIMES = 2,                  /* readers that tell names */
 	DP_RUNTIME_LOSSES = 3,
+	DP_RUNTIME_SCRATCH = 16 * 1024,
 	DP_OWNED_MEMORY = 64 * 1024,      /* bytes that a reader has to itself in each lane, zeroed at first */
 };
 
@@ -59,7 +60,7 @@ struct dp_managed_tick {
 	const struct dp_ring_view *ring;
 	uint32_t name_room;         /* bytes that names may still take in this tick */
 	uint8_t (*told)[DP_RUNTIME_NUMBERS / 8]; /* what this ring has been told, one set for each runtime */
-	uint8_t *scratch;           /* 16 KiB; NULL: not now */
+	uint8_t *scratch;           /* DP_RUNTIME_SCRATCH bytes */
 	/* Out. */
 	struct dp_frame *frames;    /* DP_MANAGED_MAX, leaf first */
 	uint32_t frame_count;
@@ -104,6 +105,9 @@ struct dp_runtime {
 	/* Signal. The native walk ends at registers' sp: where do this runtime's frames go on above it? True: there registers
 	 * are; pc is a return address. */
 	bool (*resume)(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
+	/* Signal. The bounds of the calling thread's stack, if it is a thread of this runtime's; usable: above all that the runtime
+	 * protects. */
+	bool (*stack)(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high, uintptr_t *usable);
 	/* Hook. Keeps what is read from being unloaded. */
 	void (*pin)(void);
 };
@@ -121,6 +125,7 @@ void dp_runtimes_walk(struct dp_managed_tick *tick);
 bool dp_runtimes_own(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high);
 int dp_runtimes_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 bool dp_runtimes_resume(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
+bool dp_runtimes_stack(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high, uintptr_t *usable);
 
 /* ---- for readers, signal ---- */
 

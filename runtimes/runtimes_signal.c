@@ -85,6 +85,14 @@ bool dp_runtimes_resume(struct dp_managed_tick *tick, struct dp_owned_walk *walk
 	return false;
 }
 
+bool dp_runtimes_stack(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high, uintptr_t *usable)
+{
+	for (unsigned i = 0; i < COUNT; i++)
+		if (dp_load_acquire(&is_there[i]) && runtimes[i]->stack && runtimes[i]->stack(tick, low, high, usable))
+			return true;
+	return false;
+}
+
 bool dp_tick_probe(const struct dp_managed_tick *tick, uintptr_t address, void *to_bytes, size_t size)
 {
 	struct iovec to = {to_bytes, size}, from = {(void *)address, size};

@@ -92,6 +92,8 @@ enum { DP_JVM_EXCESS_FROM = 20 };
 	XX(class_source_file, "InstanceKlass", "_source_file_name_index")                                                        \
 	XX(thread_osthread, "JavaThread", "_osthread")                                                                           \
 	XX(thread_osthread_25, "Thread", "_osthread")                                                                            \
+	XX(thread_stack_base, "JavaThread", "_stack_base")                                                                       \
+	XX(thread_stack_size, "JavaThread", "_stack_size")                                                                       \
 	XX(thread_anchor, "JavaThread", "_anchor")                                                                               \
 	XX(osthread_id, "OSThread", "_thread_id")                                                                                \
 	XX(anchor_sp, "JavaFrameAnchor", "_last_Java_sp")                                                                        \
@@ -181,6 +183,7 @@ int dp_jvm_look(const struct dp_runtime_module *module, char *refusal, size_t re
 void dp_jvm_pin(void);
 bool dp_jvm_owns(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high);
 int dp_jvm_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
+bool dp_jvm_stack(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high, uintptr_t *usable);
 bool dp_jvm_resume(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 
 /* Signal. A tick stands in owned code: is all known that a walk needs? */
@@ -209,6 +212,9 @@ static inline uint16_t dp_jvm_half(uintptr_t address)
 	__builtin_memcpy(&word, (const void *)address, sizeof word);
 	return word;
 }
+
+/* Signal. The VM's Thread that is the calling one; 0: it is none of the VM's. Probed, not pinned. */
+uintptr_t dp_jvm_thread(const struct dp_managed_tick *tick);
 
 /* ---- signal: the code heap ---- */
 

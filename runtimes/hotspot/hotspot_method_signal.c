@@ -15,7 +15,6 @@ enum {
 	TRIED_MOST = 64,
 	SEEN = 16 * 1024,
 	TEXT_MOST = 1024, /* of a class, of a method, of a file */
-	SCRATCH = 16 * 1024,
 	TOLD = 1,         /* our set in tick->told */
 	NUMBER_BITS = 16,
 };
@@ -266,8 +265,8 @@ static uint32_t tell_method(struct dp_managed_tick *tick, const struct reader *r
 	const uint32_t name_size = method->name_size < TEXT_MOST ? method->name_size : TEXT_MOST;
 	const uint32_t file_size = method->file_size < TEXT_MOST ? method->file_size : TEXT_MOST;
 	bool is_cut;
-	_Static_assert(3 * TEXT_MOST + 1 + DP_NAME_LINES_MAX <= SCRATCH, "");
-	if (!text || !read(reader, method->class_name + body, text, class_size))
+	_Static_assert(3 * TEXT_MOST + 1 + DP_NAME_LINES_MAX <= DP_RUNTIME_SCRATCH, "");
+	if (!read(reader, method->class_name + body, text, class_size))
 		return 0;
 	uint32_t at = make_stable(text, class_size);
 	text[at++] = '.';

@@ -10,6 +10,7 @@ const struct dp_runtime dp_hotspot = {
         .owns = dp_jvm_owns,
         .step = dp_jvm_step,
         .resume = dp_jvm_resume,
+        .stack = dp_jvm_stack,
         .pin = dp_jvm_pin,
 };
 

@@ -5,9 +5,7 @@
  * runtime stub by its size. The interrupted frame may be half built: there the code around it says how far. */
 #include "runtimes/hotspot/hotspot.h"
 
-#include "base/atomic.h"
-
-#include <pthread.h>
+#include "base/syscall.h"
 
 #if defined(__x86_64__)
 #include "runtimes/hotspot/x86_64/hotspot_frame.h"
@@ -352,41 +350,6 @@ int dp_jvm_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk)
 
 /* ---- where Java was left ---- */
 
-/* By its pthread key: the VM keeps each of its threads there beside a TLS variable that no table tells. */
-static uintptr_t thread_of(const struct dp_managed_tick *tick, pthread_key_t key)
-{
-	const struct dp_jvm_layout *at = &dp_jvm.layout;
-	const uintptr_t thread = (uintptr_t)pthread_getspecific(key);
-	uintptr_t os_thread;
-	int32_t tid = 0;
-	if (!thread || thread & 7 ||
-	        !dp_tick_probe(tick, thread + (uintptr_t)(at->thread_osthread >= 0 ? at->thread_osthread : at->thread_osthread_25), &os_thread,
-	                sizeof os_thread) ||
-	        !dp_tick_probe(tick, os_thread + (uintptr_t)at->osthread_id, &tid, sizeof tid))
-		return 0;
-	return tid == tick->tid ? thread : 0;
-}
-
-static uintptr_t find_thread(const struct dp_managed_tick *tick)
-{
-	enum { KEYS_MOST = 1024 };
-	const struct dp_jvm_layout *at = &dp_jvm.layout;
-	const uint32_t known = dp_load_relaxed(&dp_jvm.thread_key);
-	if ((at->thread_osthread < 0 && at->thread_osthread_25 < 0) || at->osthread_id < 0 || at->thread_anchor < 0 ||
-	        at->anchor_sp < 0 || at->anchor_pc < 0 || at->anchor_fp < 0)
-		return 0;
-	if (known)
-		return thread_of(tick, known - 1);
-	for (uint32_t key = 0; key < KEYS_MOST; key++) {
-		const uintptr_t thread = thread_of(tick, key);
-		if (thread) {
-			dp_store_relaxed(&dp_jvm.thread_key, key + 1);
-			return thread;
-		}
-	}
-	return 0;
-}
-
 struct anchor {
 	uintptr_t sp, pc, fp;
 };
@@ -404,8 +367,8 @@ static bool read_anchor(struct step *step, struct anchor *anchor)
 		       read_stack(step, wrapper + from + (uintptr_t)at->anchor_pc, &anchor->pc) &&
 		       read_stack(step, wrapper + from + (uintptr_t)at->anchor_fp, &anchor->fp);
 	}
-	const uintptr_t thread = find_thread(step->tick);
-	return thread && dp_tick_probe(step->tick, thread + (uintptr_t)(at->thread_anchor + at->anchor_sp), &anchor->sp, 8) &&
+	const uintptr_t thread = dp_jvm_thread(step->tick);
+	return thread && at->thread_anchor >= 0 && at->anchor_sp >= 0 && at->anchor_pc >= 0 && at->anchor_fp >= 0 && dp_tick_probe(step->tick, thread + (uintptr_t)(at->thread_anchor + at->anchor_sp), &anchor->sp, 8) &&
 	       dp_tick_probe(step->tick, thread + (uintptr_t)(at->thread_anchor + at->anchor_pc), &anchor->pc, 8) &&
 	       dp_tick_probe(step->tick, thread + (uintptr_t)(at->thread_anchor + at->anchor_fp), &anchor->fp, 8);
 }
