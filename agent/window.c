@@ -267,6 +267,7 @@ static int incomplete_location(struct dp_profile *profile, enum dp_stop stop)
 	        [DP_STOP_NO_CFI] = "[incomplete: no unwind information]",
 	        [DP_STOP_BAD_MEMORY] = "[incomplete: stack not readable]",
 	        [DP_STOP_NO_PROGRESS] = "[incomplete: stack not readable]",
+	        [DP_STOP_TORN] = "[incomplete: managed code]",
 	};
 	return text_location(profile, DP_FRAME_NATIVE, (uint64_t)stop, names[stop]);
 }

@@ -207,7 +207,9 @@ static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
 	return at == record->size_bytes;
 }
 
-static int finish(struct dp_process *process, const struct parts *parts, struct dp_frame *frames, enum dp_stop *stop)
+/* from: NULL, or the frame that a gap follows; it is the first that is found again. gap: the first of the gap's. */
+static int finish(struct dp_process *process, const struct parts *parts, const struct dp_frame *from, const struct dp_frame *gap,
+        uint64_t end_sp, struct dp_frame *frames, int max, enum dp_stop *stop)
 {
 	struct dp_work *work = process->work;
 	struct lookup lookup = {process, parts->record.generation};
@@ -225,7 +227,18 @@ static int finish(struct dp_process *process, const struct parts *parts, struct 
 		work->finisher_generation = parts->record.generation;
 	}
 	memcpy(&input.registers, parts->registers, sizeof input.registers);
-	return dp_finish(work->finisher, &input, frames, DP_FRAME_MAX, stop);
+	if (from) {
+		input.origin = input.registers.value[DP_REG_SP];
+		input.end_sp = end_sp;
+		input.is_caller = !(from->flags & DP_FRAME_EXACT);
+		if (input.is_caller) {
+			memset(&input.registers, 0, sizeof input.registers);
+			input.registers.value[DP_REG_PC] = from->id;
+			input.registers.value[DP_REG_SP] = input.origin + (uint64_t)gap->place * 8;
+			input.registers.value[DP_REG_FP] = gap->id;
+		}
+	}
+	return dp_finish(work->finisher, &input, frames, max, stop);
 }
 
 /* libunwind's word against the table's. A copy that ended early can only speak of its part. */
@@ -234,7 +247,7 @@ static void verify(struct dp_process *process, const struct parts *parts, const 
 	static struct dp_frame other[DP_FRAME_MAX];
 	struct dp_work *work = process->work;
 	enum dp_stop stop = DP_STOP_END;
-	const int others = finish(process, parts, other, &stop);
+	const int others = finish(process, parts, NULL, NULL, 0, other, DP_FRAME_MAX, &stop);
 	int compared = count < others ? count : others;
 	bool is_equal = true;
 	for (int i = 0; i < compared; i++)
@@ -300,9 +313,25 @@ static void count_stop(struct dp_work *work, enum dp_stop stop)
 	        [DP_STOP_NO_PROGRESS] = DP_DROP_NO_PROGRESS,
 	        [DP_STOP_PENDING] = DP_DROP_NO_CFI,
 	        [DP_STOP_COMPLEX] = DP_DROP_COMPLEX,
+	        [DP_STOP_TORN] = DP_DROP_MANAGED_TORN,
 	};
 	if (stop != DP_STOP_END)
 		work->own_losses[reasons[stop]].count++;
+}
+
+/* Frames of the native stack, some runtimes' among them. */
+static int take_frames(struct dp_work *work, const struct parts *parts, struct dp_frame *frames)
+{
+	int count = 0;
+	memcpy(frames, parts->frames, parts->record.frame_count * sizeof *frames);
+	for (unsigned i = 0; i < parts->record.frame_count; i++) {
+		if (frames[i].runtime >= DP_NAME_RUNTIMES || (frames[i].flags & DP_FRAME_GAP && frames[i].runtime != DP_FRAME_NATIVE))
+			continue;
+		if (frames[i].runtime != DP_FRAME_NATIVE)
+			work->has_runtime[frames[i].runtime] = true;
+		frames[count++] = frames[i];
+	}
+	return count;
 }
 
 /* Managed frames from a record, as far as they make sense. */
@@ -357,22 +386,72 @@ static void take_texts(struct dp_work *work, const struct parts *parts, uint32_t
 	}
 }
 
+static struct dp_frame missing_frames(void)
+{
+	return (struct dp_frame){.runtime = DP_FRAME_JVM, .place = UINT32_MAX, .flags = DP_FRAME_MISSING};
+}
+
+/* What the host left out of a stack where its table could not go on, from the copy of the stack. */
+static int fill_gaps(
+        struct dp_process *process, const struct parts *parts, const struct dp_frame *frames, int count, struct dp_frame *out, enum dp_stop *stop)
+{
+	struct dp_work *work = process->work;
+	int filled = 0;
+	for (int i = 0; i < count && filled < DP_FRAME_MAX; i++) {
+		if (!(frames[i].flags & DP_FRAME_GAP)) {
+			out[filled++] = frames[i];
+			continue;
+		}
+		const bool has_end = i + 1 < count && (frames[i + 1].flags & DP_FRAME_GAP) && frames[i + 1].flags & DP_FRAME_EXACT;
+		enum dp_stop part = DP_STOP_NO_CFI;
+		if (parts->record.slice_size && filled && out[filled - 1].runtime == DP_FRAME_NATIVE) {
+			const struct dp_frame from = out[--filled];
+			filled += finish(process, parts, &from, &frames[i], has_end ? frames[i + 1].id : 0, out + filled, DP_FRAME_MAX - filled, &part);
+		}
+		if (!has_end) {
+			*stop = part;
+		} else if (part != DP_STOP_OWNED) {
+			count_stop(work, part);
+			if (filled < DP_FRAME_MAX)
+				out[filled++] = missing_frames();
+		}
+		i += has_end;
+	}
+	return filled;
+}
+
+static bool has_gap(const struct dp_frame *frames, int count)
+{
+	bool any = false;
+	for (int i = 0; i < count; i++)
+		any |= (frames[i].flags & DP_FRAME_GAP) != 0;
+	return any;
+}
+
 static void take_record(struct dp_process *process, const struct parts *parts)
 {
 	static struct dp_frame frames[DP_FRAME_MAX];
 	struct dp_work *work = process->work;
 	const struct dp_record *record = &parts->record;
 	int count = record->frame_count;
-	enum dp_stop stop = record->stop <= DP_STOP_NO_PROGRESS ? record->stop : DP_STOP_NO_MAP;
+	enum dp_stop stop = record->stop <= DP_STOP_TORN ? record->stop : DP_STOP_NO_MAP;
 
-	memcpy(frames, parts->frames, (size_t)count * sizeof frames[0]);
-	if (record->slice_size && record->flags & DP_RECORD_VERIFY) {
+	count = take_frames(work, parts, frames);
+	if (has_gap(frames, count)) {
+		static struct dp_frame filled[DP_FRAME_MAX];
+		const enum dp_stop before = stop;
+		dp_store_relaxed(&process->slices_ms, monotonic_ms());
+		count = fill_gaps(process, parts, frames, count, filled, &stop);
+		memcpy(frames, filled, (size_t)count * sizeof frames[0]);
+		if (stop != before || !record->slice_size)
+			count_stop(work, stop);
+	} else if (record->slice_size && record->flags & DP_RECORD_VERIFY) {
 		verify(process, parts, frames, count);
 	} else if (record->slice_size && record->flags & DP_RECORD_SLICE) {
 		static struct dp_frame finished[DP_FRAME_MAX];
 		enum dp_stop finished_stop = DP_STOP_END;
 		dp_store_relaxed(&process->slices_ms, monotonic_ms());
-		const int more = finish(process, parts, finished, &finished_stop);
+		const int more = finish(process, parts, NULL, NULL, 0, finished, DP_FRAME_MAX, &finished_stop);
 		if (more >= count || finished_stop == DP_STOP_END) {
 			memcpy(frames, finished, (size_t)more * sizeof frames[0]);
 			count = more;

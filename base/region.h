@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-	DP_REGION_VERSION = 5,
+	DP_REGION_VERSION = 6,
 	DP_PIECE_SIZE = 256 * 1024,
 	DP_PIECE_MAX = 32, /* 8 MiB a host at most */
 	DP_LANE_RING_SIZE = 32 * 1024,

@@ -86,6 +86,7 @@ void dp_thread_release(struct dp_thread *thread)
 	list_thread(thread, 0);
 	thread->tid = 0;
 	thread->stack_low = thread->stack_high = 0;
+	thread->stack_asked = 0;
 	dp_store_release(&thread->state, DP_THREAD_FREE);
 }
 

@@ -60,6 +60,6 @@ struct dp_runtime_names {
 	uint32_t (*number)(uint64_t id);
 	bool (*is_machinery)(const char *function);
 };
-extern const struct dp_runtime_names dp_python_names;
+extern const struct dp_runtime_names dp_python_names, dp_hotspot_names;
 
 #endif
