@@ -19,10 +19,10 @@
  * finds running, on a busy machine for long. */
 #define ON_ITS_WAY_NS UINT64_C(200000000)
 
-/* libunwind's caches are 100 KiB for each host, which needs them in its first moments and after a dlopen: those that
- * asked last have them. */
-enum { FINISHERS_MOST = 4 };
-static struct dp_work *finishing[FINISHERS_MOST]; /* newest first */
+/* libunwind's caches are 100 KiB for each host, which needs them in its first moments, after a dlopen, or always (verify):
+ * who has not needed them for a while has none. Making them anew costs milliseconds. */
+enum { FINISHER_REST_MS = 2000 };
+static struct dp_work *finishing; /* those that have one */
 
 enum { WINDOW_BYTES = 8 * 1024 * 1024, HELD_BYTES = 8 * 1024 * 1024, TASKS_MOST = 20000 };
 
@@ -42,26 +42,40 @@ static uint64_t monotonic_ms(void)
 
 static void drop_finisher(struct dp_work *work)
 {
+	struct dp_work **at = &finishing;
+	if (!work->finisher)
+		return;
+	while (*at != work)
+		at = &(*at)->next_finishing;
+	*at = work->next_finishing;
 	dp_finisher_free(work->finisher);
 	work->finisher = NULL;
-	for (unsigned i = 0; i < FINISHERS_MOST; i++)
-		if (finishing[i] == work) {
-			memmove(&finishing[i], &finishing[i + 1], (FINISHERS_MOST - 1 - i) * sizeof finishing[0]);
-			finishing[FINISHERS_MOST - 1] = NULL;
+}
+
+bool dp_work_rest(uint64_t now_ms)
+{
+	bool has_given = false;
+	for (struct dp_work *work = finishing, *next; work; work = next) {
+		next = work->next_finishing;
+		if (now_ms - work->finished_ms >= FINISHER_REST_MS) {
+			drop_finisher(work);
+			has_given = true;
 		}
+	}
+	return has_given;
 }
 
 static bool get_finisher(struct dp_work *work)
 {
+	work->finished_ms = monotonic_ms();
 	if (work->finisher)
 		return true;
-	if (finishing[FINISHERS_MOST - 1])
-		drop_finisher(finishing[FINISHERS_MOST - 1]);
+	dp_work_rest(work->finished_ms);
 	work->finisher = dp_finisher_new();
 	if (!work->finisher)
 		return false;
-	memmove(&finishing[1], &finishing[0], (FINISHERS_MOST - 1) * sizeof finishing[0]);
-	finishing[0] = work;
+	work->next_finishing = finishing;
+	finishing = work;
 	return true;
 }
 

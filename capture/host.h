@@ -52,6 +52,7 @@ struct dp_thread {
 	void *argument;
 	bool is_apart;          /* the creator's dp_sigprof_is_apart */
 	uint64_t memory[DP_RUNTIME_MEMORY]; /* the readers'. The thread itself, in the handler */
+	uintptr_t self;         /* the thread pointer of whom it is about; 0: not known */
 } __attribute__((aligned(64)));
 
 struct dp_lane {

@@ -22,9 +22,12 @@ static struct dp_thread *thread_at(uint32_t number)
 	return threads ? &threads[place] : NULL;
 }
 
+/* Where a free record may be, so that a claim is not a search: the one released last, which is still in the caches, or
+ * behind the one claimed last. */
+static _Atomic uint32_t hint;
+
 struct dp_thread *dp_thread_claim(void)
 {
-	static _Atomic uint32_t hint; /* where the last free one was found, so that a claim is not a search */
 	const uint32_t from = dp_load_relaxed(&hint);
 	bool wrapped = false;
 	for (uint32_t number = from;; number++) {
@@ -46,6 +49,7 @@ struct dp_thread *dp_thread_claim(void)
 			dp_store_relaxed(&thread->expired, 0);
 			dp_store_relaxed(&thread->blocked_ns, 0);
 			thread->is_new = false;
+			thread->self = 0;
 			dp_store_relaxed(&thread->is_paused, false);
 			dp_store_relaxed(&thread->labels, 0);
 			thread->last_lane = number % DP_LANES_EARLY;
@@ -87,6 +91,7 @@ void dp_thread_release(struct dp_thread *thread)
 	thread->tid = 0;
 	thread->stack_low = thread->stack_high = 0;
 	thread->stack_asked = 0;
+	dp_store_relaxed(&hint, thread->number);
 	dp_store_release(&thread->state, DP_THREAD_FREE);
 }
 
