@@ -14,23 +14,21 @@ _Alignas(4096) struct dp_owner_page dp_owner;
 
 /* ---- lanes ---- */
 
-/* Is there room for a record of a stack of usual depth? */
-static bool is_roomy(const struct dp_lane *lane)
+static uint32_t room_of(const struct dp_lane *lane)
 {
-	enum { USUAL = 4096 };
 	const struct dp_ring *ring = lane->view.ring;
-	return lane->view.size - (dp_load_relaxed(&ring->head) - dp_load_relaxed(&ring->tail)) >= USUAL;
+	return lane->view.size - (dp_load_relaxed(&ring->head) - dp_load_relaxed(&ring->tail));
 }
 
-/* The one it had last: its cache is warm. Another where that is leased or, with is_picky, full. */
-static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, bool is_picky)
+/* The one it had last: its cache is warm. Another where that is leased or has less room. */
+static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, uint32_t room)
 {
 	uint32_t number = self->last_lane < count ? self->last_lane : 0;
 	for (uint32_t tried = 0; tried < count; tried++) {
 		struct dp_lane *lane = dp_host.lanes[number];
 		uint32_t free = 0;
 		if (!dp_load_relaxed(&lane->is_leased) && dp_cas(&lane->is_leased, &free, 1)) {
-			if (!is_picky || is_roomy(lane)) {
+			if (!room || room_of(lane) >= room) {
 				self->last_lane = number;
 				return lane;
 			}
@@ -51,10 +49,12 @@ void dp_lane_forget_names(struct dp_lane *lane)
 
 static struct dp_lane *lease_lane(struct dp_thread *self)
 {
+	/* For a large copy of the stack, a small one, a record of usual depth. */
+	static const uint32_t rooms[] = {DP_SLICE_MAX + 8192, 12288, 4096, 0};
 	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
-	struct dp_lane *lane = lease_one(self, count, true);
-	if (!lane)
-		lane = lease_one(self, count, false);
+	struct dp_lane *lane = NULL;
+	for (unsigned i = self->wants_copy ? 0 : 2; !lane && i < sizeof rooms / sizeof *rooms; i++)
+		lane = lease_one(self, count, rooms[i]);
 	/* Threads in each other's way: while more lanes cost no more than their memory, before a tick finds none. */
 	if (count < DP_LANES_FIRST_PIECE && last < count && self->last_lane != last)
 		dp_add_relaxed(&dp_host.lanes_short, 1);
@@ -381,6 +381,7 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	} else if (walk->stop != DP_STOP_END) {
 		dp_count_loss(loss_of_stop(walk->stop), 0);
 	}
+	self->wants_copy = record->flags & DP_RECORD_SLICE;
 	if (lane->stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 &&
 	        !(record->flags & DP_RECORD_SLICE))
 		record->flags |= DP_RECORD_VERIFY;
