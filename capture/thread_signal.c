@@ -45,7 +45,8 @@ struct dp_thread *dp_thread_claim(void)
 			thread->first_ns = UINT64_MAX;
 			dp_store_relaxed(&thread->expired, 0);
 			dp_store_relaxed(&thread->blocked_ns, 0);
-			thread->is_new = thread->wants_copy = false;
+			thread->is_new = false;
+			thread->wanted_bytes = 0;
 			dp_store_relaxed(&thread->is_paused, false);
 			dp_store_relaxed(&thread->labels, 0);
 			thread->last_lane = number % DP_LANES_EARLY;

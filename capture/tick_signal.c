@@ -49,12 +49,15 @@ void dp_lane_forget_names(struct dp_lane *lane)
 
 static struct dp_lane *lease_lane(struct dp_thread *self)
 {
-	/* For a large copy of the stack, a small one, a record of usual depth. */
-	static const uint32_t rooms[] = {DP_SLICE_MAX + 8192, 12288, 4096, 0};
+	enum { USUAL = 4096 }; /* a record of usual depth */
 	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
 	struct dp_lane *lane = NULL;
-	for (unsigned i = self->wants_copy ? 0 : 2; !lane && i < sizeof rooms / sizeof *rooms; i++)
-		lane = lease_one(self, count, rooms[i]);
+	if (self->wanted_bytes > USUAL) /* in an empty ring is what is to be had at most */
+		lane = lease_one(self, count, self->wanted_bytes < DP_LANE_RING_SIZE ? self->wanted_bytes : DP_LANE_RING_SIZE);
+	if (!lane)
+		lane = lease_one(self, count, USUAL);
+	if (!lane)
+		lane = lease_one(self, count, 0);
 	/* Threads in each other's way: while more lanes cost no more than their memory, before a tick finds none. */
 	if (count < DP_LANES_FIRST_PIECE && last < count && self->last_lane != last)
 		dp_add_relaxed(&dp_host.lanes_short, 1);
@@ -238,26 +241,31 @@ static enum dp_drop loss_of_stop(enum dp_stop stop)
 	return DP_DROP_COUNT;
 }
 
+/* Whole samples go before copies: what is left must hold some without one. */
+enum { RESERVE = 6 * 1024 };
+
+static uint32_t whole_slice_size(const struct dp_stack_view *stack)
+{
+	const size_t size = stack->count ? stack->ranges[0].high - stack->ranges[0].low : 0;
+	return size < DP_SLICE_MAX ? (uint32_t)size : DP_SLICE_MAX;
+}
+
 /* How much of the stack to copy for the agent: to its end, or what there is room for. */
 static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uint32_t rest)
 {
-	enum { RESERVE = 6 * 1024 };
-	if (!stack->count)
+	uint32_t size = whole_slice_size(stack);
+	if (!size)
 		return 0;
-	size_t size = stack->ranges[0].high - stack->ranges[0].low;
-	if (size > DP_SLICE_MAX)
-		size = DP_SLICE_MAX;
 	const uint32_t used =
 	        dp_load_relaxed(&lane->view.ring->head) - dp_load_acquire(&lane->view.ring->tail);
 	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
 	if (room < rest)
 		return 0;
-	/* Whole samples go before copies: what is left must hold some without one. */
 	if (room - rest < RESERVE)
 		return 0;
 	if (size > room - rest - RESERVE)
 		size = room - rest - RESERVE;
-	return (uint32_t)(size & ~(size_t)7);
+	return size & ~7u;
 }
 
 static uint32_t padded_size(const struct dp_tick_text *text)
@@ -275,13 +283,15 @@ static void put_texts(const struct dp_lane *lane, uint32_t offset)
 	}
 }
 
-static void write_record(struct dp_lane *lane, struct dp_record *record, const struct dp_registers *registers,
-        const struct dp_stack_view *stack, uint64_t weight_ns)
+static void write_record(struct dp_thread *self, struct dp_lane *lane, struct dp_record *record,
+        const struct dp_registers *registers, const struct dp_stack_view *stack, uint64_t weight_ns)
 {
 	const uint32_t frames_size = record->frame_count * (uint32_t)sizeof(struct dp_frame);
 	const uint32_t managed_size = record->managed_count * (uint32_t)sizeof(struct dp_frame);
 	uint32_t at = sizeof *record + frames_size + managed_size + record->texts_size;
+	self->wanted_bytes = at;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
+		self->wanted_bytes += (uint32_t)sizeof *registers + whole_slice_size(stack) + RESERVE;
 		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
 		if (record->slice_size < 64) {
 			if (record->flags & DP_RECORD_SLICE && record->stop != DP_STOP_END)
@@ -381,7 +391,6 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	} else if (walk->stop != DP_STOP_END) {
 		dp_count_loss(loss_of_stop(walk->stop), 0);
 	}
-	self->wants_copy = record->flags & DP_RECORD_SLICE;
 	if (lane->stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 &&
 	        !(record->flags & DP_RECORD_SLICE))
 		record->flags |= DP_RECORD_VERIFY;
@@ -389,7 +398,7 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 		dp_registers_of(context, &walk->registers);
 	if (dp_runtimes_are_there())
 		walk_runtimes(self, lane, dp_sp_of(context), tick);
-	write_record(lane, record, &walk->registers, &lane->stack, weight_ns);
+	write_record(self, lane, record, &walk->registers, &lane->stack, weight_ns);
 }
 
 /* Where there is no room to walk: the interrupted instruction alone. */
@@ -409,7 +418,7 @@ static void record_leaf(struct dp_thread *self, struct dp_lane *lane, const ucon
 	lane->frames[0].place = UINT32_MAX;
 	lane->frames[0].flags = DP_FRAME_EXACT;
 	dp_count_loss(DP_DROP_TINY_STACK, 0);
-	write_record(lane, record, &lane->walk.registers, &lane->stack, weight_ns);
+	write_record(self, lane, record, &lane->walk.registers, &lane->stack, weight_ns);
 }
 
 /* Bytes between here and the end of the stack that the handler runs on. */
