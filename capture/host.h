@@ -37,6 +37,7 @@ struct dp_thread {
 	int32_t tid;
 	int32_t timer;          /* the kernel's id; -1: none */
 	uint32_t last_lane;
+	uint32_t wanted_bytes; /* room in a ring that its last sample wanted. The handler */
 	/* The account of the timer since it was started, in CPU time of the thread: when it expired first, how often ticks
 	 * said that it has. The handler writes, whoever stops the timer reads. */
 	uint64_t first_ns;

@@ -50,6 +50,7 @@ struct dp_thread *dp_thread_claim(void)
 			dp_store_relaxed(&thread->blocked_ns, 0);
 			thread->is_new = false;
 			thread->self = 0;
+			thread->wanted_bytes = 0;
 			dp_store_relaxed(&thread->is_paused, false);
 			dp_store_relaxed(&thread->labels, 0);
 			thread->last_lane = number % DP_LANES_EARLY;

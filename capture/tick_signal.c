@@ -15,23 +15,21 @@ _Alignas(4096) struct dp_owner_page dp_owner;
 
 /* ---- lanes ---- */
 
-/* Is there room for a record of a stack of usual depth? */
-static bool is_roomy(const struct dp_lane *lane)
+static uint32_t room_of(const struct dp_lane *lane)
 {
-	enum { USUAL = 4096 };
 	const struct dp_ring *ring = lane->view.ring;
-	return lane->view.size - (dp_load_relaxed(&ring->head) - dp_load_relaxed(&ring->tail)) >= USUAL;
+	return lane->view.size - (dp_load_relaxed(&ring->head) - dp_load_relaxed(&ring->tail));
 }
 
-/* The one it had last: its cache is warm. Another where that is leased or, with is_picky, full. */
-static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, bool is_picky)
+/* The one it had last: its cache is warm. Another where that is leased or has less room. */
+static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, uint32_t room)
 {
 	uint32_t number = self->last_lane < count ? self->last_lane : 0;
 	for (uint32_t tried = 0; tried < count; tried++) {
 		struct dp_lane *lane = dp_host.lanes[number];
 		uint32_t free = 0;
 		if (!dp_load_relaxed(&lane->is_leased) && dp_cas(&lane->is_leased, &free, 1)) {
-			if (!is_picky || is_roomy(lane)) {
+			if (!room || room_of(lane) >= room) {
 				self->last_lane = number;
 				return lane;
 			}
@@ -52,10 +50,15 @@ void dp_lane_forget_names(struct dp_lane *lane)
 
 static struct dp_lane *lease_lane(struct dp_thread *self)
 {
+	enum { USUAL = 4096 }; /* a record of usual depth */
 	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
-	struct dp_lane *lane = lease_one(self, count, true);
+	struct dp_lane *lane = NULL;
+	if (self->wanted_bytes > USUAL) /* in an empty ring is what is to be had at most */
+		lane = lease_one(self, count, self->wanted_bytes < DP_LANE_RING_SIZE ? self->wanted_bytes : DP_LANE_RING_SIZE);
 	if (!lane)
-		lane = lease_one(self, count, false);
+		lane = lease_one(self, count, USUAL);
+	if (!lane)
+		lane = lease_one(self, count, 0);
 	/* Threads in each other's way: while more lanes cost no more than their memory, before a tick finds none. */
 	if (count < DP_LANES_FIRST_PIECE && last < count && self->last_lane != last)
 		dp_add_relaxed(&dp_host.lanes_short, 1);
@@ -143,26 +146,31 @@ static bool view_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t s
 
 /* ---- the sample ---- */
 
+/* Whole samples go before copies: what is left must hold some without one. */
+enum { RESERVE = 6 * 1024 };
+
+static uint32_t whole_slice_size(const struct dp_stack_view *stack)
+{
+	const size_t size = stack->count ? stack->ranges[0].high - stack->ranges[0].low : 0;
+	return size < DP_SLICE_MAX ? (uint32_t)size : DP_SLICE_MAX;
+}
+
 /* How much of the stack to copy for the agent: to its end, or what there is room for. */
 static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uint32_t rest)
 {
-	enum { RESERVE = 6 * 1024 };
-	if (!stack->count)
+	uint32_t size = whole_slice_size(stack);
+	if (!size)
 		return 0;
-	size_t size = stack->ranges[0].high - stack->ranges[0].low;
-	if (size > DP_SLICE_MAX)
-		size = DP_SLICE_MAX;
 	const uint32_t used =
 	        dp_load_relaxed(&lane->view.ring->head) - dp_load_acquire(&lane->view.ring->tail);
 	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
 	if (room < rest)
 		return 0;
-	/* Whole samples go before copies: what is left must hold some without one. */
 	if (room - rest < RESERVE)
 		return 0;
 	if (size > room - rest - RESERVE)
 		size = room - rest - RESERVE;
-	return (uint32_t)(size & ~(size_t)7);
+	return size & ~7u;
 }
 
 static uint32_t padded_size(const struct dp_tick_text *text)
@@ -180,13 +188,15 @@ static void put_texts(const struct dp_lane *lane, uint32_t offset)
 	}
 }
 
-static void write_record(struct dp_lane *lane, struct dp_record *record, const struct dp_registers *registers,
-        const struct dp_stack_view *stack, uint64_t weight_ns)
+static void write_record(struct dp_thread *self, struct dp_lane *lane, struct dp_record *record,
+        const struct dp_registers *registers, const struct dp_stack_view *stack, uint64_t weight_ns)
 {
 	const uint32_t frames_size = record->frame_count * (uint32_t)sizeof(struct dp_frame);
 	const uint32_t managed_size = record->managed_count * (uint32_t)sizeof(struct dp_frame);
 	uint32_t at = sizeof *record + frames_size + managed_size + record->texts_size;
+	self->wanted_bytes = at;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
+		self->wanted_bytes += (uint32_t)sizeof *registers + whole_slice_size(stack) + RESERVE;
 		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
 		if (record->slice_size < 64) {
 			if (record->flags & DP_RECORD_SLICE && record->stop != DP_STOP_END)
@@ -321,7 +331,7 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 		dp_registers_of(context, &walk->registers);
 	if (is_managed)
 		walk_runtimes(lane);
-	write_record(lane, record, &walk->registers, &lane->stack, weight_ns);
+	write_record(self, lane, record, &walk->registers, &lane->stack, weight_ns);
 }
 
 /* Where there is no room to walk: the interrupted instruction alone. */
@@ -341,7 +351,7 @@ static void record_leaf(struct dp_thread *self, struct dp_lane *lane, const ucon
 	lane->frames[0].place = UINT32_MAX;
 	lane->frames[0].flags = DP_FRAME_EXACT;
 	dp_count_loss(DP_DROP_TINY_STACK, 0);
-	write_record(lane, record, &lane->walk.registers, &lane->stack, weight_ns);
+	write_record(self, lane, record, &lane->walk.registers, &lane->stack, weight_ns);
 }
 
 /* Bytes between here and the end of the stack that the handler runs on. */
