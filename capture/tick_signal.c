@@ -143,13 +143,16 @@ static bool view_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t s
 
 /* ---- the sample ---- */
 
-/* How much of the stack to copy for the agent: to its end, or what there is room for. */
-static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uint32_t rest)
+/* How much of the stack to copy for the agent, from *low on: what it needs, or what there is room for. */
+static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uint32_t rest, uintptr_t *low)
 {
 	enum { RESERVE = 6 * 1024 };
 	if (!stack->count)
 		return 0;
-	size_t size = stack->ranges[0].high - stack->ranges[0].low;
+	const struct dp_stack_range *range = &stack->ranges[0];
+	const uintptr_t high = lane->slice_high && lane->slice_high < range->high ? (lane->slice_high + 7) & ~(uintptr_t)7 : range->high;
+	*low = lane->slice_low > range->low ? lane->slice_low & ~(uintptr_t)7 : range->low;
+	size_t size = *low < high ? high - *low : 0;
 	if (size > DP_SLICE_MAX)
 		size = DP_SLICE_MAX;
 	const uint32_t used =
@@ -172,14 +175,15 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	const uint32_t managed_size = record->managed_count * (uint32_t)sizeof(struct dp_frame);
 	uint32_t at = sizeof *record + frames_size + managed_size;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
-		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
+		uintptr_t low = 0;
+		record->slice_size = slice_size(lane, stack, at + sizeof *registers, &low);
 		if (record->slice_size < 64) {
 			if (record->flags & DP_RECORD_SLICE && record->stop != DP_STOP_END)
 				dp_count_loss(DP_DROP_SLICE_FULL, 0);
 			record->flags &= (uint16_t) ~(DP_RECORD_SLICE | DP_RECORD_VERIFY);
 			record->slice_size = 0;
 		} else {
-			record->slice_address = stack->ranges[0].low;
+			record->slice_address = low;
 		}
 	}
 	record->size_bytes = at + (record->slice_size ? (uint32_t)sizeof *registers + record->slice_size : 0);
@@ -194,7 +198,7 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 		dp_ring_put(&lane->view, at, registers, sizeof *registers);
 		at += sizeof *registers;
 		dp_ring_put(&lane->view, at,
-		        (const uint8_t *)(stack->ranges[0].low + (uintptr_t)stack->ranges[0].shift),
+		        (const uint8_t *)(record->slice_address + (uintptr_t)stack->ranges[0].shift),
 		        record->slice_size);
 	}
 	dp_ring_commit(&lane->view, record->size_bytes);
@@ -238,6 +242,7 @@ static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintpt
 	lane->has_told = true;
 	managed->frames = lane->managed_frames;
 	managed->scratch = lane->scratch;
+	managed->memory = lane->owned;
 }
 
 /* Frames of runtimes that keep them beside the stack. */
