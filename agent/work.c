@@ -417,7 +417,7 @@ static int fill_gaps(
 			continue;
 		}
 		const bool has_end = i + 1 < count && (frames[i + 1].flags & DP_FRAME_GAP) && frames[i + 1].flags & DP_FRAME_EXACT;
-		enum dp_stop part = DP_STOP_NO_CFI;
+		enum dp_stop part = parts->record.slice_size ? DP_STOP_NO_CFI : *stop;
 		if (parts->record.slice_size && filled && out[filled - 1].runtime == DP_FRAME_NATIVE) {
 			const struct dp_frame from = out[--filled];
 			filled += finish(process, parts, &from, &frames[i], has_end ? frames[i + 1].id : 0, out + filled, DP_FRAME_MAX - filled, &part);

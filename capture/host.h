@@ -64,6 +64,7 @@ struct dp_lane {
 	/* What would be too much for the interrupted thread's stack; with most stacks' frames on one page. */
 	struct dp_walk walk;
 	struct dp_stack_view stack;
+	uintptr_t slice_low, slice_high; /* what of the stack the agent needs; 0, 0: from its low end on */
 	struct dp_record record;
 	struct dp_frame frames[DP_FRAME_MAX];
 	struct dp_rule_cache cache;

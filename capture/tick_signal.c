@@ -149,16 +149,21 @@ static bool view_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t s
 /* Whole samples go before copies: what is left must hold some without one. */
 enum { RESERVE = 6 * 1024 };
 
-static uint32_t whole_slice_size(const struct dp_stack_view *stack)
+/* How much of the stack the agent needs, from *low on. */
+static uint32_t whole_slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uintptr_t *low)
 {
-	const size_t size = stack->count ? stack->ranges[0].high - stack->ranges[0].low : 0;
+	if (!stack->count)
+		return 0;
+	const struct dp_stack_range *range = &stack->ranges[0];
+	const uintptr_t high = lane->slice_high && lane->slice_high < range->high ? (lane->slice_high + 7) & ~(uintptr_t)7 : range->high;
+	*low = lane->slice_low > range->low ? lane->slice_low & ~(uintptr_t)7 : range->low;
+	const size_t size = *low < high ? high - *low : 0;
 	return size < DP_SLICE_MAX ? (uint32_t)size : DP_SLICE_MAX;
 }
 
-/* How much of the stack to copy for the agent: to its end, or what there is room for. */
-static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uint32_t rest)
+/* Of size bytes of the stack as many as there is room for, beside rest. */
+static uint32_t slice_size(const struct dp_lane *lane, uint32_t size, uint32_t rest)
 {
-	uint32_t size = whole_slice_size(stack);
 	if (!size)
 		return 0;
 	const uint32_t used =
@@ -196,15 +201,17 @@ static void write_record(struct dp_thread *self, struct dp_lane *lane, struct dp
 	uint32_t at = sizeof *record + frames_size + managed_size + record->texts_size;
 	self->wanted_bytes = at;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
-		self->wanted_bytes += (uint32_t)sizeof *registers + whole_slice_size(stack) + RESERVE;
-		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
+		uintptr_t low = 0;
+		const uint32_t whole_size = whole_slice_size(lane, stack, &low);
+		self->wanted_bytes += (uint32_t)sizeof *registers + whole_size + RESERVE;
+		record->slice_size = slice_size(lane, whole_size, at + sizeof *registers);
 		if (record->slice_size < 64) {
 			if (record->flags & DP_RECORD_SLICE && record->stop != DP_STOP_END)
 				dp_count_loss(DP_DROP_SLICE_FULL, 0);
 			record->flags &= (uint16_t) ~(DP_RECORD_SLICE | DP_RECORD_VERIFY);
 			record->slice_size = 0;
 		} else {
-			record->slice_address = stack->ranges[0].low;
+			record->slice_address = low;
 		}
 	}
 	record->size_bytes = at + (record->slice_size ? (uint32_t)sizeof *registers + record->slice_size : 0);
@@ -221,7 +228,7 @@ static void write_record(struct dp_thread *self, struct dp_lane *lane, struct dp
 		dp_ring_put(&lane->view, at, registers, sizeof *registers);
 		at += sizeof *registers;
 		dp_ring_put(&lane->view, at,
-		        (const uint8_t *)(stack->ranges[0].low + (uintptr_t)stack->ranges[0].shift),
+		        (const uint8_t *)(record->slice_address + (uintptr_t)stack->ranges[0].shift),
 		        record->slice_size);
 	}
 	dp_ring_commit(&lane->view, record->size_bytes);
@@ -267,6 +274,7 @@ static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintpt
 	managed->texts = lane->texts;
 	managed->scratch = lane->scratch;
 	managed->memory = self->memory;
+	managed->owned = lane->owned;
 	for (unsigned i = 0; i < DP_TEXTS; i++)
 		lane->texts[i].head = (struct dp_record_text){.kind = (uint8_t)i};
 }

@@ -43,7 +43,6 @@ static int step_owned(struct dp_lane *lane, struct dp_walk *walk, struct dp_fram
 	        .origin = walk->place_origin,
 	        .frames = frames,
 	        .max = max,
-	        .memory = lane->owned,
 	};
 	lane->managed.has_stepped = true;
 	const int count = dp_runtimes_step(&lane->managed, &owned);
@@ -120,16 +119,20 @@ static bool resume(struct dp_lane *lane, struct dp_walk *walk)
 /* The walk has stopped in native code. As far as a runtime knows how to go on, it does. */
 static int bridge(struct dp_lane *lane, const struct dp_code_map *map, struct dp_walk *walk, int count, bool *has_gap)
 {
-	enum { GAPS_MOST = 64, FRAMES = 2 };
+	enum { GAPS_MOST = 64, FRAMES = 2, BELOW = 128, ABOVE = 256 };
 	for (int i = 0; i < GAPS_MOST && walk->stop != DP_STOP_END && walk->stop != DP_STOP_TRUNCATED; i++) {
 		const enum dp_stop stop = walk->stop;
 		const bool is_fillable = is_gap(walk);
+		const uintptr_t sp = walk->registers.value[DP_REG_SP];
 		const struct dp_frame begin = {.id = walk->registers.value[DP_REG_FP],
-		        .place = place_of(walk, walk->registers.value[DP_REG_SP]),
+		        .place = place_of(walk, sp),
 		        .flags = DP_FRAME_GAP};
 		if (count + FRAMES > DP_FRAME_MAX || !resume(lane, walk)) {
 			if (is_fillable && (*has_gap || lane->managed.has_stepped) && count < DP_FRAME_MAX) {
 				lane->frames[count++] = begin;
+				if (!*has_gap)
+					lane->slice_low = sp - BELOW;
+				lane->slice_high = UINTPTR_MAX;
 				*has_gap = true;
 			}
 			return count;
@@ -138,6 +141,9 @@ static int bridge(struct dp_lane *lane, const struct dp_code_map *map, struct dp
 			lane->frames[count++] = begin;
 			lane->frames[count++] = (struct dp_frame){
 			        .id = walk->registers.value[DP_REG_SP], .place = UINT32_MAX, .flags = DP_FRAME_GAP | DP_FRAME_EXACT};
+			if (!*has_gap)
+				lane->slice_low = sp - BELOW;
+			lane->slice_high = walk->registers.value[DP_REG_SP] + ABOVE;
 			*has_gap = true;
 		} else {
 			lane->frames[count++] = (struct dp_frame){.runtime = DP_FRAME_JVM, .place = UINT32_MAX, .flags = DP_FRAME_MISSING};
@@ -172,6 +178,7 @@ int dp_walk_stack(struct dp_thread *self, struct dp_lane *lane, struct dp_walk *
 {
 	const struct dp_code_map *map = hold_map(lane);
 	bool has_gap = false;
+	lane->slice_low = lane->slice_high = 0;
 	walk->place_origin = walk->registers.value[DP_REG_SP];
 	int count = walk_own_stack(self, lane, map, walk, walk_on(lane, map, walk, 0));
 	if (is_unknown(walk))

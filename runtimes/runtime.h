@@ -70,6 +70,7 @@ struct dp_managed_tick {
 	const struct dp_ring_view *ring;
 	uint32_t name_room;         /* bytes that names may still take in this tick */
 	uint8_t (*told)[DP_RUNTIME_NUMBERS / 8]; /* what this ring has been told, one set for each runtime */
+	uint8_t *owned;             /* DP_OWNED_MEMORY bytes of this lane, for a reader that owns code */
 	/* Out. */
 	struct dp_frame *frames;    /* DP_MANAGED_MAX, leaf first */
 	uint32_t frame_count;
@@ -98,7 +99,6 @@ struct dp_owned_walk {
 	uintptr_t origin;               /* what places count from */
 	struct dp_frame *frames;        /* leaf first */
 	int max;
-	uint8_t *memory;                /* DP_OWNED_MEMORY bytes of this lane */
 	enum dp_owned_end end;          /* out */
 };
 

@@ -90,6 +90,12 @@ enum { DP_JVM_EXCESS_FROM = 20 };
 	XX(pool_length, "ConstantPool", "_length")                                                                               \
 	XX(pool_source_file, "ConstantPool", "_source_file_name_index")                                                          \
 	XX(class_source_file, "InstanceKlass", "_source_file_name_index")                                                        \
+	XX(flag_name, "JVMFlag", "_name")                                                                                        \
+	XX(flag_address, "JVMFlag", "_addr")                                                                                     \
+	XX(flag_origin, "JVMFlag", "_flags")                                                                                     \
+	XX(flag_name_8, "Flag", "_name")                                                                                         \
+	XX(flag_address_8, "Flag", "_addr")                                                                                      \
+	XX(flag_origin_8, "Flag", "_flags")                                                                                      \
 	XX(thread_osthread, "JavaThread", "_osthread")                                                                           \
 	XX(thread_osthread_25, "Thread", "_osthread")                                                                            \
 	XX(thread_stack_base, "JavaThread", "_stack_base")                                                                       \
@@ -111,10 +117,16 @@ enum { DP_JVM_EXCESS_FROM = 20 };
 	XX(code_high, "CodeCache", "_high_bound")                                                                                \
 	XX(interpreter, "AbstractInterpreter", "_code")                                                                          \
 	XX(call_stub_return, "StubRoutines", "_call_stub_return_address")                                                        \
+	XX(flags, "JVMFlag", "flags")                                                                                            \
+	XX(flag_count, "JVMFlag", "numFlags")                                                                                    \
+	XX(flags_8, "Flag", "flags")                                                                                             \
+	XX(flag_count_8, "Flag", "numFlags")                                                                                     \
 	XX(major_version, "Abstract_VM_Version", "_vm_major_version")
 
 #define DP_JVM_SIZES(XX)                                                                                                         \
 	XX(size_block, "HeapBlock")                                                                                              \
+	XX(size_flag, "JVMFlag")                                                                                                 \
+	XX(size_flag_8, "Flag")                                                                                                  \
 	XX(size_const, "ConstMethod")                                                                                            \
 	XX(size_pool, "ConstantPool")                                                                                            \
 	XX(size_codelet, "InterpreterCodelet")
@@ -249,7 +261,30 @@ const char *dp_jvm_stub_name(uintptr_t pc, const struct dp_jvm_blob *blob, uint3
 bool dp_jvm_is_deopt(const struct dp_jvm_blob *blob, uintptr_t pc, uint32_t *pc_offset);
 uintptr_t dp_jvm_verified_entry(const struct dp_jvm_blob *blob);
 
+/* ---- signal: what a lane keeps ---- */
+
+enum { DP_JVM_KNOWN_IDS = 14, DP_JVM_SCOPES_MAX = 64, DP_JVM_UNTOLD = 64 };
+
+/* What an address of compiled code has been found to mean. */
+struct dp_jvm_known {
+	uintptr_t pc;
+	uint32_t compile_id;
+	uint8_t count, is_exact;
+	uint64_t ids[DP_JVM_KNOWN_IDS];
+};
+
+struct dp_jvm_memory {
+	uint32_t untold_count;
+	uintptr_t untold[DP_JVM_UNTOLD]; /* methods whose names found no room: they were methods then */
+	uint64_t ids[DP_JVM_SCOPES_MAX];
+	struct dp_jvm_known known[500];
+};
+_Static_assert(sizeof(struct dp_jvm_memory) <= DP_OWNED_MEMORY, "");
+
 /* ---- signal: methods ---- */
+
+/* Tells what found no room before, as far as it does now. */
+void dp_jvm_tell_untold(struct dp_managed_tick *tick);
 
 /* The number of a method (a Method), told if there is room. is_certain: it is one and alive. 0: it is none, or
  * there is no number for it. */
@@ -267,10 +302,10 @@ static inline uint64_t dp_jvm_id(uint32_t number, enum dp_jvm_kind kind, int32_t
 
 /* ---- signal: scopes ---- */
 
-enum { DP_JVM_SCOPES_MAX = 64 };
-/* The ids of the methods at pc, innermost first; is_exact: pc is no return address. memory: the lane's. Returns how many. */
-uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, uint8_t *memory, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact,
-        const uint64_t **ids);
+/* The ids of the methods at pc, innermost first; is_exact: pc is no return address. Returns how many. */
+uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact, const uint64_t **ids);
+/* The method that was compiled, where nothing of it runs yet or any more: bci as given. */
+uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, int32_t bci);
 
 /* Any context. Reads one number at *at of bytes, below size. */
 uint32_t dp_jvm_unsigned5(const uint8_t *bytes, uint32_t size, uint32_t *at, bool has_excess);

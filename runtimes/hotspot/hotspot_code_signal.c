@@ -142,9 +142,9 @@ static bool prepare(void)
 
 bool dp_jvm_owns(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high)
 {
-	(void)tick;
 	switch (dp_load_acquire(&dp_jvm.state)) {
 	case DP_JVM_READY:
+		dp_jvm_tell_untold(tick);
 		*low = dp_jvm.low;
 		*high = dp_jvm.high;
 		return true;

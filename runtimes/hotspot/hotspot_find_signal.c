@@ -270,6 +270,40 @@ static const char *missing(void)
 	return NULL;
 }
 
+/* ---- places between safepoints ---- */
+
+/* Compilers note which bytecode an instruction belongs to at calls and safepoints alone, unless DebugNonSafepoints is set: an
+ * interrupted instruction would be taken for what happens to stand behind it. The VM sets it itself where an agent asks for
+ * compiled methods (debugInfoRec.cpp). What is compiled from now on is told apart; who has set it stays asked. */
+static void want_all_places(const struct dp_runtime_module *module)
+{
+	enum { FLAGS_MOST = 4096, ORIGIN_MASK = 15 };
+	static const char wanted[] = "DebugNonSafepoints";
+	const struct dp_jvm_layout *at = &dp_jvm.layout;
+	const struct extent extent = extent_of(module);
+	const bool is_8 = !dp_jvm.flags;
+	const int32_t name_at = is_8 ? at->flag_name_8 : at->flag_name, address_at = is_8 ? at->flag_address_8 : at->flag_address,
+	              origin_at = is_8 ? at->flag_origin_8 : at->flag_origin, size = is_8 ? at->size_flag_8 : at->size_flag;
+	uintptr_t table = 0, count = 0;
+	if ((!dp_jvm.flags && !dp_jvm.flags_8) || name_at < 0 || address_at < 0 || origin_at < 0 || size <= 0 ||
+	        !module->read(is_8 ? dp_jvm.flags_8 : dp_jvm.flags, &table, sizeof table) ||
+	        !module->read(is_8 ? dp_jvm.flag_count_8 : dp_jvm.flag_count, &count, sizeof count))
+		return;
+	for (uintptr_t i = 0; i < count && i < FLAGS_MOST; i++) {
+		const uintptr_t flag = table + i * (uintptr_t)size;
+		uintptr_t name = 0, address = 0;
+		uint32_t origin = 0;
+		char text[TEXT_MOST];
+		if (!is_in_module(&extent, flag) || !module->read(flag + (uintptr_t)name_at, &name, sizeof name) ||
+		        !is_in_module(&extent, name) || !read_text(module, name, text) || !is_equal(text, wanted))
+			continue;
+		if (module->read(flag + (uintptr_t)address_at, &address, sizeof address) && is_in_module(&extent, address) &&
+		        module->read(flag + (uintptr_t)origin_at, &origin, sizeof origin) && !(origin & ORIGIN_MASK))
+			*(volatile uint8_t *)address = 1;
+		return;
+	}
+}
+
 static void refuse(char *refusal, size_t size, const char *why, const char *what)
 {
 	const char *const parts[] = {"java: ", why, what, ": native frames alone"};
@@ -310,6 +344,7 @@ int dp_jvm_look(const struct dp_runtime_module *module, char *refusal, size_t re
 	dp_jvm.start = module->start;
 	dp_jvm.end = module->end;
 	keep_path(module->path);
+	want_all_places(module);
 	dp_store_release(&dp_jvm.state, DP_JVM_LOADED);
 	return 1;
 }

@@ -203,10 +203,8 @@ static bool put_name(struct dp_managed_tick *tick, struct dp_name_record *record
 	const uint32_t size = record->name_size + record->file_size + record->lines_size;
 	const uint32_t at = (uint32_t)sizeof *record + size;
 	record->size_bytes = (at + 7) & ~7u;
-	if (record->size_bytes > tick->name_room || !dp_ring_has_room(tick->ring, record->size_bytes)) {
-		tick->losses[DP_MANAGED_NAME]++;
+	if (record->size_bytes > tick->name_room || !dp_ring_has_room(tick->ring, record->size_bytes))
 		return false;
-	}
 	dp_ring_put(tick->ring, 0, record, sizeof *record);
 	dp_ring_put(tick->ring, sizeof *record, bytes, size);
 	dp_ring_put(tick->ring, at, zeros, record->size_bytes - at);
@@ -257,8 +255,9 @@ static uint32_t read_lines(const struct reader *reader, const struct method *met
 }
 
 /* The number of what the method is called now, told. */
-static uint32_t tell_method(struct dp_managed_tick *tick, const struct reader *reader, const struct method *method)
+static uint32_t tell_method(struct dp_managed_tick *tick, const struct reader *reader, uintptr_t address, const struct method *method)
 {
+	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
 	const uintptr_t body = (uintptr_t)dp_jvm.layout.symbol_body;
 	uint8_t *text = (uint8_t *)tick->scratch;
 	const uint32_t class_size = method->class_size < TEXT_MOST ? method->class_size : TEXT_MOST;
@@ -288,8 +287,14 @@ static uint32_t tell_method(struct dp_managed_tick *tick, const struct reader *r
 	record.number = number_of(mix(hash_bytes(record.name_size, text, at + record.lines_size), file_size));
 	if (!record.number)
 		tick->losses[DP_MANAGED_NAME]++;
-	else if (!is_told(tick, record.number) && put_name(tick, &record, text))
-		set_told(tick, record.number);
+	else if (!is_told(tick, record.number)) {
+		if (put_name(tick, &record, text))
+			set_told(tick, record.number);
+		else if (memory->untold_count < DP_JVM_UNTOLD)
+			memory->untold[memory->untold_count++] = address;
+		else
+			tick->losses[DP_MANAGED_NAME]++;
+	}
 	return record.number;
 }
 
@@ -309,14 +314,14 @@ uint32_t dp_jvm_method_number(struct dp_managed_tick *tick, uintptr_t address, b
 		reader.is_plain = is_certain;
 	}
 	if (!is_certain)
-		return tell_method(tick, &reader, &method);
+		return tell_method(tick, &reader, address, &method);
 	const uint64_t check = check_of(address, &method);
 	_Atomic uint64_t *entry = &seen[check & (SEEN - 1)];
 	const uint64_t word = dp_load_relaxed(entry);
 	uint32_t number = (uint32_t)(word & ((1 << NUMBER_BITS) - 1));
 	if (number && !((word ^ check) >> NUMBER_BITS) && is_told(tick, number))
 		return number;
-	number = tell_method(tick, &reader, &method);
+	number = tell_method(tick, &reader, address, &method);
 	if (number)
 		dp_store_relaxed(entry, (check & ~(uint64_t)((1 << NUMBER_BITS) - 1)) | number);
 	return number;
@@ -333,8 +338,12 @@ uint32_t dp_jvm_text_number(struct dp_managed_tick *tick, const char *text, uint
 	};
 	if (!record.number)
 		tick->losses[DP_MANAGED_NAME]++;
-	else if (!is_told(tick, record.number) && put_name(tick, &record, (const uint8_t *)text))
-		set_told(tick, record.number);
+	else if (!is_told(tick, record.number)) {
+		if (put_name(tick, &record, (const uint8_t *)text))
+			set_told(tick, record.number);
+		else
+			tick->losses[DP_MANAGED_NAME]++;
+	}
 	return record.number;
 }
 
@@ -347,4 +356,16 @@ int32_t dp_jvm_bci_of(struct dp_managed_tick *tick, uintptr_t method, uintptr_t 
 	if (bcp < code || bcp - code >= dp_jvm_half(constant + (uintptr_t)at->const_code_size))
 		return -1;
 	return (int32_t)(bcp - code);
+}
+
+/* What was a method then may be none now: it is read with care, and what it is called now is what is told. */
+void dp_jvm_tell_untold(struct dp_managed_tick *tick)
+{
+	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
+	const uint32_t count = memory->untold_count;
+	if (!count || !tick->may_call)
+		return;
+	memory->untold_count = 0;
+	for (uint32_t i = 0; i < count; i++)
+		dp_jvm_method_number(tick, memory->untold[i], false);
 }

@@ -8,20 +8,7 @@
 
 #include "base/syscall.h"
 
-enum { KNOWN_IDS = 14, PC_DESC_SIZE = 16 };
-
-struct known {
-	uintptr_t pc;
-	uint32_t compile_id;
-	uint8_t count, is_exact;
-	uint64_t ids[KNOWN_IDS];
-};
-
-struct memory {
-	struct known known[(DP_OWNED_MEMORY - DP_JVM_SCOPES_MAX * sizeof(uint64_t)) / sizeof(struct known)];
-	uint64_t ids[DP_JVM_SCOPES_MAX];
-};
-_Static_assert(sizeof(struct memory) <= DP_OWNED_MEMORY, "");
+enum { PC_DESC_SIZE = 16 };
 
 uint32_t dp_jvm_unsigned5(const uint8_t *bytes, uint32_t size, uint32_t *at, bool has_excess)
 {
@@ -116,7 +103,6 @@ static enum dp_jvm_kind kind_of(const struct dp_jvm_blob *blob, bool is_inlined)
 
 static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact, uint64_t *ids)
 {
-	const struct dp_jvm_layout *at = &dp_jvm.layout;
 	struct parts parts;
 	uint32_t count = 0;
 	int32_t scope = find_parts(blob, &parts) ? find_scope(&parts, (int32_t)(pc - blob->code), is_exact) : -1;
@@ -128,22 +114,21 @@ static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *b
 		const uint8_t *bytes = (const uint8_t *)parts.scopes;
 		const uint32_t caller = dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess);
 		const uint32_t index = dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess);
-		const int32_t bci = (int32_t)dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess) - 1;
+		int32_t bci = (int32_t)dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess) - 1;
+		if (bci < 0)
+			bci = 0; /* on entry, before the first */
 		if (!index || index > 1024 * 1024 || caller >= (uint32_t)scope) /* a caller's scope is written before */
 			break;
 		const uintptr_t method = dp_jvm_word(parts.metadata + (uintptr_t)(index - 1) * 8);
 		ids[count++] = dp_jvm_id(dp_jvm_method_number(tick, method, true), kind_of(blob, caller != 0), bci);
 		scope = (int32_t)caller;
 	}
-	if (!count) {
-		const uintptr_t method =
-		        dp_jvm_word(blob->start + (uintptr_t)(at->nmethod_method >= 0 ? at->nmethod_method : at->compiled_method));
-		ids[count++] = dp_jvm_id(dp_jvm_method_number(tick, method, true), kind_of(blob, false), -1);
-	}
+	if (!count)
+		ids[count++] = dp_jvm_whole_scope(tick, blob, 0); /* too short for anything to be noted */
 	return count;
 }
 
-static bool are_told(const struct dp_managed_tick *tick, const struct known *known)
+static bool are_told(const struct dp_managed_tick *tick, const struct dp_jvm_known *known)
 {
 	for (unsigned i = 0; i < known->count; i++) {
 		const uint32_t number = (uint32_t)(known->ids[i] >> DP_JVM_NUMBER_SHIFT) - 1;
@@ -153,18 +138,24 @@ static bool are_told(const struct dp_managed_tick *tick, const struct known *kno
 	return true;
 }
 
-uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, uint8_t *bytes, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact,
-        const uint64_t **ids)
+uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, int32_t bci)
 {
-	struct memory *memory = (struct memory *)bytes;
+	const struct dp_jvm_layout *at = &dp_jvm.layout;
+	const uintptr_t method = dp_jvm_word(blob->start + (uintptr_t)(at->nmethod_method >= 0 ? at->nmethod_method : at->compiled_method));
+	return dp_jvm_id(dp_jvm_method_number(tick, method, true), kind_of(blob, false), bci);
+}
+
+uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact, const uint64_t **ids)
+{
+	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
 	const uint32_t compile_id = (uint32_t)dp_jvm_int(blob->start + (uintptr_t)dp_jvm.layout.nmethod_compile_id);
-	struct known *known = &memory->known[(pc ^ pc >> 9) % (sizeof memory->known / sizeof memory->known[0])];
+	struct dp_jvm_known *known = &memory->known[(pc ^ pc >> 9) % (sizeof memory->known / sizeof memory->known[0])];
 	if (known->pc == pc && known->compile_id == compile_id && known->is_exact == is_exact && are_told(tick, known)) {
 		*ids = known->ids;
 		return known->count;
 	}
 	const uint32_t count = decode(tick, blob, pc, is_exact, memory->ids);
-	bool has_all = count <= KNOWN_IDS;
+	bool has_all = count <= DP_JVM_KNOWN_IDS;
 	for (uint32_t i = 0; i < count; i++)
 		has_all &= memory->ids[i] >> DP_JVM_NUMBER_SHIFT != 0;
 	*ids = memory->ids;

@@ -117,6 +117,8 @@ static bool add_interpreted(struct step *step, const struct interpreted *frame, 
 	int32_t bci = number ? dp_jvm_bci_of(step->tick, frame->method, bcp) : -1;
 	if (number && bci < 0 && bcp != frame->bcp)
 		bci = dp_jvm_bci_of(step->tick, frame->method, frame->bcp);
+	if (number && bci < 0 && !bcp && !frame->bcp)
+		bci = 0; /* before its first bytecode, or a native method */
 	return add(step, dp_jvm_id(number, DP_JVM_INTERPRETED, bci), frame->fp + 16);
 }
 
@@ -124,35 +126,32 @@ static bool add_interpreted(struct step *step, const struct interpreted *frame, 
  * in rax, while locals are made below where it was; then frame, sp, method and the rest are pushed one by one. */
 static bool step_entry(struct step *step)
 {
-	const uintptr_t method = reg(step, DP_JVM_REG_METHOD), sp = step->sp, fp = step->fp;
-	struct interpreted own = {.fp = fp, .method = method};
-	uintptr_t top, next, sender = reg(step, DP_JVM_REG_SENDER_SP);
+	const uintptr_t method = reg(step, DP_JVM_REG_METHOD), rax = reg(step, DP_JVM_REG_RAX), sp = step->sp, fp = step->fp;
+	struct interpreted own = {.fp = fp, .method = method}, full;
+	uintptr_t top = 0, next = 0, sender = reg(step, DP_JVM_REG_SENDER_SP);
+	const bool is_full = read_interpreted(step, fp, &full);
 	if (fp >= sp && fp - sp < DP_JVM_FIXED && read_stack(step, fp, &own.caller_fp) && read_stack(step, fp + 8, &own.ret) &&
 	        is_return(own.ret)) {
 		if (fp - sp >= 8)
 			read_stack(step, fp - 8, &sender);
-	} else if (read_interpreted(step, fp, &own) && own.method == method) {
-		if (!add_interpreted(step, &own, 0, false))
-			return false;
-		return go(step, own.ret, own.sender_sp, own.caller_fp);
+	} else if (is_full && (full.method == method || full.ret == rax)) {
+		return add_interpreted(step, &full, 0, false) && go(step, full.ret, full.sender_sp, full.caller_fp);
 	} else {
 		own = (struct interpreted){.fp = sp - 8, .caller_fp = fp, .method = method};
 		if (read_stack(step, sp, &top) && is_return(top)) {
 			own.ret = top;
-		} else if (read_stack(step, sp, &top) && top == fp && read_stack(step, sp + 8, &next) && is_return(next)) {
+		} else if (top == fp && read_stack(step, sp + 8, &next) && is_return(next)) {
 			own.ret = next;
 			own.fp = sp;
-		} else if (is_return(reg(step, DP_JVM_REG_RAX))) {
-			own.ret = reg(step, DP_JVM_REG_RAX);
+		} else if (is_return(rax)) {
+			own.ret = rax;
 		} else {
-			return false;
+			return is_full && add_interpreted(step, &full, 0, false) && go(step, full.ret, full.sender_sp, full.caller_fp);
 		}
 	}
 	if (sender < sp || !is_on_stack(step, sender))
 		sender = own.fp + 16;
-	if (!add_interpreted(step, &own, 0, false))
-		return false;
-	return go(step, own.ret, sender, own.caller_fp);
+	return add_interpreted(step, &own, 0, false) && go(step, own.ret, sender, own.caller_fp);
 }
 
 /* A method is being left: its frame is gone, the return address on top or in r13, the caller's sp in rbx. */
@@ -183,9 +182,12 @@ static bool step_interpreted(struct step *step)
 
 /* ---- compiled frames ---- */
 
-static uint32_t depth_of(const struct step *step, const struct dp_jvm_blob *blob)
+/* is_body: the frame is there, and something of the method runs. */
+static uint32_t depth_of(const struct step *step, const struct dp_jvm_blob *blob, bool *is_body, bool *is_over)
 {
 	const uint32_t whole = (blob->frame_size - 1) * 8;
+	*is_body = !step->is_exact;
+	*is_over = false;
 	if (!step->is_exact)
 		return whole;
 	const uintptr_t entry = dp_jvm_verified_entry(blob);
@@ -200,13 +202,15 @@ static uint32_t depth_of(const struct step *step, const struct dp_jvm_blob *blob
 		return depth < whole ? depth : whole;
 	}
 	const uint32_t depth = dp_jvm_exit_depth(step->pc, blob->code, blob->end);
+	*is_over = depth != UINT32_MAX || dp_jvm_is_exit(step->pc, blob->code, blob->end);
+	*is_body = !*is_over;
 	return depth == UINT32_MAX ? whole : depth;
 }
 
 static bool add_compiled(struct step *step, const struct dp_jvm_blob *blob, uintptr_t pc, uintptr_t cfa)
 {
 	const uint64_t *ids;
-	const uint32_t count = dp_jvm_scopes(step->tick, step->walk->memory, blob, pc, step->is_exact, &ids);
+	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, step->is_exact, &ids);
 	for (uint32_t i = 0; i < count; i++)
 		if (!add(step, ids[i], cfa))
 			return false;
@@ -215,7 +219,8 @@ static bool add_compiled(struct step *step, const struct dp_jvm_blob *blob, uint
 
 static bool step_compiled(struct step *step, const struct dp_jvm_blob *blob)
 {
-	uint32_t depth = depth_of(step, blob), pc_offset;
+	bool is_body, is_over;
+	uint32_t depth = depth_of(step, blob, &is_body, &is_over), pc_offset;
 	uintptr_t ret, caller_fp = step->fp, pc = step->pc;
 	if (!blob->frame_size)
 		return false;
@@ -225,7 +230,9 @@ static bool step_compiled(struct step *step, const struct dp_jvm_blob *blob)
 		return false;
 	if (depth >= 8 && !read_stack(step, step->sp + depth - 8, &caller_fp))
 		return false;
-	if (!add_compiled(step, blob, pc, step->sp + depth + 8))
+	/* Entry and exit are noted as nobody's: what stands behind them in the code is some other place. */
+	if (!is_body ? !add(step, dp_jvm_whole_scope(step->tick, blob, is_over ? -1 : 0), step->sp + depth + 8)
+	             : !add_compiled(step, blob, pc, step->sp + depth + 8))
 		return false;
 	return go(step, ret, step->sp + depth + 8, caller_fp);
 }
@@ -294,7 +301,7 @@ static bool step_runtime(struct step *step, const struct dp_jvm_blob *blob)
 {
 	const uint32_t depth = (blob->frame_size - 1) * 8;
 	uintptr_t ret, caller_fp;
-	if (step->is_exact)
+	if (step->is_exact && (step->pc < blob->frame_complete || !read_stack(step, step->sp + depth, &ret) || !is_return(ret)))
 		return step_stub(step, blob);
 	if (!read_stack(step, step->sp + depth, &ret) || !read_stack(step, step->sp + depth - 8, &caller_fp))
 		return false;

@@ -144,6 +144,15 @@ static inline uint32_t dp_jvm_exit_depth(uintptr_t pc, uintptr_t start, uintptr_
 	return UINT32_MAX;
 }
 
+/* Is this where the frame begins to be taken down? */
+static inline bool dp_jvm_is_exit(uintptr_t pc, uintptr_t start, uintptr_t end)
+{
+	const uint8_t *at = (const uint8_t *)pc;
+	if (at[0] != 0x48 || at[2] != 0xc4 || (at[1] != 0x83 && at[1] != 0x81))
+		return false; /* add $, %rsp */
+	return dp_jvm_exit_depth(pc + (at[1] == 0x83 ? 4 : 7), start, end) == 8;
+}
+
 /* Does a call end at pc? *to: where it leads, 0: not said. */
 static inline bool dp_jvm_is_behind_call(uintptr_t pc, uintptr_t *to)
 {
