@@ -51,6 +51,7 @@ struct dp_process {
 	struct dp_settings *settings; /* constant once made */
 	char name[64];
 	char cwd[512];
+	char host_name[72]; /* of its own UTS name space */
 	char root[32]; /* "/proc/PID/root", or "" where it is our own */
 
 	/* Ears. */

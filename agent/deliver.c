@@ -42,7 +42,9 @@ static bool is_same_target(const struct dp_settings *one, const struct dp_settin
 {
 	return !strcmp(one->server, other->server) && !memcmp(one->auth, other->auth, sizeof one->auth) &&
 	       !strcmp(one->tenant, other->tenant) && !strcmp(one->ca, other->ca) &&
-	       !strcmp(one->cert, other->cert) && !strcmp(one->key, other->key);
+	       !strcmp(one->cert, other->cert) && !strcmp(one->key, other->key) &&
+	       !strcmp(one->http_proxy, other->http_proxy) && !strcmp(one->https_proxy, other->https_proxy) &&
+	       !strcmp(one->no_proxy, other->no_proxy);
 }
 
 /* A list of texts, ended by an empty one, as lines of one. */
@@ -78,8 +80,9 @@ static struct target *target_of(const struct dp_process *process)
 	        .ca = target->settings->ca,
 	        .cert = target->settings->cert,
 	        .key = target->settings->key,
-	        .proxy = "",
-	        .no_proxy = "",
+	        .http_proxy = target->settings->http_proxy,
+	        .https_proxy = target->settings->https_proxy,
+	        .no_proxy = target->settings->no_proxy,
 	};
 	const char *message = NULL;
 	target->push = dp_push_new(&push_options, &message);

@@ -230,6 +230,19 @@ static void watch(int fd, void *what)
 
 static void end_process(struct dp_process *process);
 
+/* A line behind the settings: where they were made. */
+static void read_note(const char *text, size_t size, const char *key, char *to, size_t room)
+{
+	const char *found = memmem(text, size, key, strlen(key));
+	if (!found)
+		return;
+	found += strlen(key);
+	const char *end = memchr(found, '\n', size - (size_t)(found - text));
+	const size_t length = end ? (size_t)(end - found) : 0;
+	if (length < room)
+		memcpy(to, found, length);
+}
+
 static void greet(const struct dp_message *message, const char *secrets, size_t secrets_size, int fd)
 {
 	if (fd < 0 || find_process(message->identity) || process_count >= PROCESSES_MOST)
@@ -280,13 +293,8 @@ static void greet(const struct dp_message *message, const char *secrets, size_t 
 		dp_settings_read_back(settings, secrets, secrets_size);
 	else
 		dp_settings_read_back(settings, text, size);
-	const char *cwd = memmem(text, size, "\n#cwd=", 6);
-	if (cwd) {
-		const char *end = memchr(cwd + 6, '\n', size - (size_t)(cwd + 6 - text));
-		const size_t length = end ? (size_t)(end - cwd - 6) : 0;
-		if (length < sizeof process->cwd)
-			memcpy(process->cwd, cwd + 6, length);
-	}
+	read_note(text, size, "\n#cwd=", process->cwd, sizeof process->cwd);
+	read_note(text, size, "\n#host=", process->host_name, sizeof process->host_name);
 	process->settings = settings;
 	process->window_end_ms = process->greeted_ms + settings->window_ns / 1000000;
 	read_name(process);

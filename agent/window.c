@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From counted stacks to a profile with names. */
 #include "agent/deliver.h"
+#include "agent/identity.h"
 #include "agent/work.h"
 
 #include "base/frame.h"
@@ -331,6 +332,22 @@ static int add_stack(
 	return dp_profile_sample(profile, &sample);
 }
 
+/* The language's runtime; a program without one is native. */
+static void describe_runtime(const struct dp_work *work, struct dp_profile *profile)
+{
+	const char *name = "native";
+	char version[32] = "", text[64];
+	for (unsigned i = 0; i < DP_NAME_RUNTIMES; i++)
+		if (work->has_runtime[i])
+			name = dp_names_runtime(&work->names, i, version, sizeof version);
+	dp_profile_add_identity(profile, "process.runtime.name", name);
+	if (!*version)
+		return;
+	dp_profile_add_identity(profile, "process.runtime.version", version);
+	snprintf(text, sizeof text, "runtime_version=%s %s", name, version);
+	dp_profile_add_comment(profile, text);
+}
+
 static void describe(struct dp_process *process, struct dp_profile *profile)
 {
 	struct dp_work *work = process->work;
@@ -350,6 +367,8 @@ static void describe(struct dp_process *process, struct dp_profile *profile)
 	snprintf(text, sizeof text, "program=%s", process->name);
 	dp_profile_add_comment(profile, text);
 	dp_profile_add_resource(profile, "process.executable.name", process->name);
+	if (!dp_deliver_is_merged())
+		dp_identity_describe(process, profile);
 	snprintf(text, sizeof text, "runtime=native");
 	for (unsigned i = 0; i < DP_NAME_RUNTIMES; i++)
 		if (work->has_runtime[i]) {
@@ -357,6 +376,7 @@ static void describe(struct dp_process *process, struct dp_profile *profile)
 			snprintf(text + used, sizeof text - used, ",%s", dp_runtime_name(i));
 		}
 	dp_profile_add_comment(profile, text);
+	describe_runtime(work, profile);
 	const struct dp_stitch_counts *stitched = &work->stitched;
 	if (stitched->aligned + stitched->misaligned + stitched->unknown) {
 		work->own_losses[DP_DROP_MANAGED_ORDER].count += stitched->misaligned + stitched->unknown;

@@ -4,6 +4,7 @@
 #define DEEPPROF_AGENT_WORK_H
 
 #include "agent/agent.h"
+#include "agent/identity.h"
 #include "agent/labels.h"
 #include "agent/modules.h"
 #include "agent/places.h"
@@ -47,6 +48,8 @@ struct dp_work {
 	size_t held_bytes;
 	struct dp_profile *total;        /* all windows, for files */
 	struct dp_places places;         /* of the total */
+	bool has_container;              /* the next three were looked for */
+	char container_id[DP_CONTAINER_ID_BYTES], pod_uid[DP_POD_UID_BYTES], pod_namespace[72];
 	bool has_written;                /* its files, at least once */
 };
 

@@ -35,7 +35,7 @@ enum dp_profiles {
 
 enum dp_agent_kind { DP_AGENT_PROCESS, DP_AGENT_THREAD };
 
-enum { DP_SETTINGS_KEYS = 23, DP_SETTINGS_FLAT_BYTES = 20480 };
+enum { DP_SETTINGS_KEYS = 27, DP_SETTINGS_FLAT_BYTES = 24576 };
 
 /* Fields first that every host reads; a text that is unset touches no more than its first byte. */
 struct dp_settings {
@@ -60,8 +60,10 @@ struct dp_settings {
 	char ca[512], cert[512], key[512];
 	char spool[512];
 	char log_file[512];
+	char http_proxy[256], https_proxy[256], no_proxy[1024];
 	/* Lists: NUL-terminated entries one after the other, ended by an empty one. */
 	char labels[2048]; /* "name=value" */
+	char resource[1024]; /* the same, what is told with a profile but makes no series */
 	char auth[4096]; /* "basic:…", "bearer:…", "header:NAME:VALUE", each with "FAMILY+" before it or not
 			  */
 };
@@ -93,7 +95,7 @@ void dp_settings_load(
 void dp_settings_keep_supported(struct dp_settings *settings, const struct dp_settings_listener *listener);
 /* The file that DEEPPROF_CONFIG names, NULL for none. The caller reads it. */
 const char *dp_settings_config_path(char *const *environment);
-/* DEEPPROF_* and the aliases. */
+/* DEEPPROF_*, the aliases, and what the environment tells of the pod and of proxies. */
 void dp_settings_read_environment(
 	struct dp_settings *settings, char *const *environment, const struct dp_settings_listener *listener);
 /* "key = value" lines; a # at the start of a line or after white space begins a comment. */
@@ -114,8 +116,13 @@ bool dp_settings_is_configured(const struct dp_settings *settings);
  * running without it would do what the user did not want. */
 bool dp_settings_is_enabled(const struct dp_settings *settings);
 
+/* Variables that name the pod by the downward API, and proxies; part of dp_settings_read_environment(). */
+void dp_settings_read_surroundings(
+	struct dp_settings *settings, char *const *environment, const struct dp_settings_listener *listener);
+
 /* The label after that one, NULL for the first; NULL after the last. */
 const char *dp_settings_next_label(const struct dp_settings *settings, const char *label);
+const char *dp_settings_next_resource(const struct dp_settings *settings, const char *attribute);
 /* The same for auth: entries meant for that family of server ("pyroscope", "parca", "otlp", "datadog"),
  * without the family before them. */
 const char *dp_settings_next_auth(const struct dp_settings *settings, const char *family, const char *entry);

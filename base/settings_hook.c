@@ -26,6 +26,7 @@ enum kind {
 	KIND_PERCENT,
 	KIND_AGENT,
 	KIND_LOG,
+	KIND_PROXY,
 };
 
 enum flag {
@@ -58,6 +59,10 @@ enum key {
 	KEY_BUDGET,
 	KEY_LOG,
 	KEY_LOG_FILE,
+	KEY_RESOURCE,
+	KEY_HTTP_PROXY,
+	KEY_HTTPS_PROXY,
+	KEY_NO_PROXY,
 	KEY_COUNT,
 };
 
@@ -132,6 +137,16 @@ static const struct dp_settings_key keys[] = {
 		KIND_LOG, 0},
 	[KEY_LOG_FILE] = {"log_file", "FILE", "", "where the log goes; stderr when unset", "",
 		FIELD(log_file), KIND_TEXT, 0},
+	[KEY_RESOURCE] = {"resource", "K=V,K=V", "",
+		"what else the process is, by OpenTelemetry's names: told with each profile, but no label of "
+		"its series",
+		"K8S_POD_NAME POD_NAME MY_POD_NAME and their like", FIELD(resource), KIND_LABELS, LIST},
+	[KEY_HTTP_PROXY] = {"http_proxy", "URL", "", "proxy on the way to http servers",
+		"http_proxy HTTP_PROXY all_proxy ALL_PROXY", FIELD(http_proxy), KIND_PROXY, MUST | SECRET},
+	[KEY_HTTPS_PROXY] = {"https_proxy", "URL", "", "proxy on the way to https servers",
+		"https_proxy HTTPS_PROXY all_proxy ALL_PROXY", FIELD(https_proxy), KIND_PROXY, MUST | SECRET},
+	[KEY_NO_PROXY] = {"no_proxy", "HOST,HOST", "", "hosts and domains that are reached without a proxy",
+		"no_proxy NO_PROXY", FIELD(no_proxy), KIND_TEXT, MUST},
 };
 
 _Static_assert((int)KEY_COUNT == (int)DP_SETTINGS_KEYS, "settings.h counts the keys");
@@ -730,6 +745,7 @@ static const char *set_value(struct dp_settings *settings, enum key key, struct 
 		*(bool *)field = is_true;
 		return NULL;
 	case KIND_TEXT:
+	case KIND_PROXY:
 		return set_text(field, size, value);
 	case KIND_PATTERN:
 		return set_pattern(field, size, value);
@@ -824,7 +840,7 @@ int dp_settings_set(struct dp_settings *settings, const char *key, const char *v
 	enum dp_settings_source source, const struct dp_settings_listener *listener)
 {
 	return assign_named(settings, span_of(key), span_of(value),
-		&(struct origin){.source = source, .listener = listener});
+		&(struct origin){.source = source, .variable = key, .listener = listener});
 }
 
 /* ---- the environment ---- */
@@ -1318,8 +1334,8 @@ void dp_settings_read_environment(
 	const char *values[ALIAS_COUNT] = {0};
 	uint32_t seen = 0;
 
-	for (; environment && *environment; environment++) {
-		const char *variable = *environment;
+	for (char *const *at = environment; at && *at; at++) {
+		const char *variable = *at;
 		if (variable[0] != 'D' && variable[0] != 'O' && variable[0] != 'P')
 			continue;
 		if (!strncmp(variable, "DEEPPROF_", 9))
@@ -1343,6 +1359,7 @@ void dp_settings_read_environment(
 		else
 			assign(settings, aliases[i].key, value, &origin);
 	}
+	dp_settings_read_surroundings(settings, environment, listener);
 }
 
 /* ---- files and options ---- */
@@ -1438,6 +1455,11 @@ const char *dp_settings_next_label(const struct dp_settings *settings, const cha
 	return next_entry(settings->labels, label);
 }
 
+const char *dp_settings_next_resource(const struct dp_settings *settings, const char *attribute)
+{
+	return next_entry(settings->resource, attribute);
+}
+
 const char *dp_settings_next_auth(const struct dp_settings *settings, const char *family, const char *entry)
 {
 	for (const char *next = next_entry(settings->auth, entry); next;
@@ -1475,7 +1497,7 @@ static void put_public_urls(struct text *t, const char *urls)
 
 	while (next_piece(&rest, " ", &url)) {
 		const char *authority = strstr(url.at, "://");
-		size_t end = authority ? (size_t)(authority + 3 - url.at) : url.size, at = 0;
+		size_t end = authority ? (size_t)(authority + 3 - url.at) : 0, at = 0;
 		if (!is_first)
 			put_char(t, ' ');
 		is_first = false;
@@ -1499,13 +1521,14 @@ static void put_value(struct text *t, const struct dp_settings *settings, enum k
 		put(t, *(const bool *)field ? "true" : "false");
 		return;
 	case KIND_SERVER:
+	case KIND_PROXY:
 		if (with_secrets)
 			put(t, field);
 		else
 			put_public_urls(t, field);
 		return;
 	case KIND_LABELS:
-		for (const char *label = NULL; (label = dp_settings_next_label(settings, label));) {
+		for (const char *label = NULL; (label = next_entry(field, label));) {
 			if (!is_first)
 				put_char(t, ',');
 			is_first = false;

@@ -281,13 +281,15 @@ static void examine_servers(const struct dp_settings *settings)
 		.ca = settings->ca,
 		.cert = settings->cert,
 		.key = settings->key,
-		.proxy = "",
-		.no_proxy = ""};
+		.http_proxy = settings->http_proxy,
+		.https_proxy = settings->https_proxy,
+		.no_proxy = settings->no_proxy};
 	const struct dp_http_options http_options = {.ca = settings->ca,
 		.cert = settings->cert,
 		.key = settings->key,
-		.proxy = "",
-		.no_proxy = "",
+		.http_proxy = settings->http_proxy,
+		.https_proxy = settings->https_proxy,
+		.no_proxy = settings->no_proxy,
 		.timeout_ms = ANSWER_MS};
 	const char *wrong = dp_push_options_check(&options);
 	struct dp_http *http = wrong ? NULL : dp_http_new(&http_options, &message);

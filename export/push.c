@@ -58,7 +58,7 @@ struct server {
 
 struct dp_push {
 	struct dp_push_options options;
-	char *texts[7]; /* behind options */
+	char *texts[8]; /* behind options */
 	struct dp_http *http;
 	struct server servers[SERVERS_MOST];
 	unsigned server_count;
@@ -534,7 +534,8 @@ void dp_push_stats(const struct dp_push *push, struct dp_push_stats *stats)
 static int copy_options(struct dp_push *push, const struct dp_push_options *options)
 {
 	const char **const texts[] = {&push->options.auth, &push->options.tenant, &push->options.ca,
-		&push->options.cert, &push->options.key, &push->options.proxy, &push->options.no_proxy};
+		&push->options.cert, &push->options.key, &push->options.http_proxy, &push->options.https_proxy,
+		&push->options.no_proxy};
 	push->options = *options;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		push->texts[i] = strdup(*texts[i] ? *texts[i] : "");
@@ -593,7 +594,8 @@ struct dp_push *dp_push_new(const struct dp_push_options *options, const char **
 	const struct dp_http_options http = {.ca = push->options.ca,
 		.cert = push->options.cert,
 		.key = push->options.key,
-		.proxy = push->options.proxy,
+		.http_proxy = push->options.http_proxy,
+		.https_proxy = push->options.https_proxy,
 		.no_proxy = push->options.no_proxy,
 		.timeout_ms = push->options.timeout_ms};
 	push->http = dp_http_new(&http, message);

@@ -17,7 +17,8 @@ struct dp_push_options {
 			   * one a line; "parca+" or "pyroscope+" before one: for that kind of server alone */
 	const char *tenant;           /* X-Scope-OrgID, or "" */
 	const char *ca, *cert, *key;  /* PEM files, or "" */
-	const char *proxy, *no_proxy; /* as the host's environment has them, or "" */
+	const char *http_proxy, *https_proxy; /* of servers of that scheme, or "" */
+	const char *no_proxy;                 /* hosts that need none, as curl reads it, or "" */
 	size_t queue_bytes;           /* most that waits, 0: 8 MiB */
 	unsigned timeout_ms;          /* of one request, 0: 10 s */
 	unsigned backoff_ms,

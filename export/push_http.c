@@ -191,7 +191,7 @@ static int set_options(struct dp_http_request *request)
 	if (*options->key)
 		SET(CURLOPT_SSLKEY, options->key);
 	/* "" too: the agent's own environment is not the host's. */
-	SET(CURLOPT_PROXY, options->proxy);
+	SET(CURLOPT_PROXY, !strncasecmp(post->url, "https:", 6) ? options->https_proxy : options->http_proxy);
 	SET(CURLOPT_NOPROXY, options->no_proxy);
 #undef SET
 #if LIBCURL_VERSION_NUM >= 0x075700

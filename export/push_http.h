@@ -11,7 +11,7 @@ struct dp_http_request;
 
 /* Texts live as long as the dp_http. */
 struct dp_http_options {
-	const char *ca, *cert, *key, *proxy, *no_proxy; /* "" where there is none */
+	const char *ca, *cert, *key, *http_proxy, *https_proxy, *no_proxy; /* "" where there is none */
 	unsigned timeout_ms; /* of one request, from the look-up of the name to the last byte of the answer */
 };
 

@@ -156,7 +156,7 @@ static const char *check_file(const char *setting, const char *path)
 	return message;
 }
 
-static const char *check_proxy(const char *proxy)
+static const char *check_proxy(const char *setting, const char *proxy)
 {
 	static const char *const schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
 	const char *colon = strstr(proxy, "://");
@@ -167,7 +167,7 @@ static const char *check_proxy(const char *proxy)
 	if (!colon)
 		return NULL;
 	snprintf(message, sizeof message,
-		"proxy %.*s://…: must be http, https, socks4, socks4a, socks5 or socks5h",
+		"%s %.*s://…: must be http, https, socks4, socks4a, socks5 or socks5h", setting,
 		(int)(colon - proxy > 40 ? 40 : colon - proxy), proxy);
 	return message;
 }
@@ -192,7 +192,9 @@ const char *dp_push_options_check(const struct dp_push_options *options)
 		snprintf(message, sizeof message, "key %.300s: needs the setting cert too", options->key);
 		wrong = message;
 	}
-	return wrong ? wrong : check_proxy(options->proxy);
+	if (!wrong)
+		wrong = check_proxy("http_proxy", options->http_proxy);
+	return wrong ? wrong : check_proxy("https_proxy", options->https_proxy);
 }
 
 /* ---- the URL ---- */

@@ -461,6 +461,14 @@ static void add(struct dp_series_label *labels, uint32_t *count, const char *nam
 	++*count;
 }
 
+static const char *value_of(const struct dp_pairs *pairs, const char *key)
+{
+	for (uint32_t i = 0; i < pairs->count; i++)
+		if (!strcmp(pairs->at[i].key, key))
+			return pairs->at[i].value;
+	return NULL;
+}
+
 struct dp_series_label *dp_series_labels(const struct dp_part *part, bool keeps_dots, uint32_t *count)
 {
 	const struct dp_profile *profile = part->profile;
@@ -477,6 +485,10 @@ struct dp_series_label *dp_series_labels(const struct dp_part *part, bool keeps_
 		add(labels, count, "otel.scope.name", "deepprof", true);
 		add(labels, count, "otel.scope.version", DEEPPROF_VERSION, true);
 	}
+	/* Equal workers of two machines are two series: one would swallow the other's profiles. */
+	const char *host = value_of(&profile->resource, "host.name");
+	if (host && !value_of(&profile->identity, "host"))
+		add(labels, count, "host", host, true);
 	for (uint32_t i = 0; i < part->label_count; i++)
 		if (part->labels[i].text)
 			add(labels, count, part->labels[i].key, part->labels[i].text, false);

@@ -17,6 +17,7 @@
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -100,13 +101,15 @@ static void check_output(const char *output)
 	say_once(NULL, line);
 }
 
-/* For the agent: what is not default, and where relative paths begin. */
+/* For the agent: what is not default, where relative paths begin, and what this machine is called here. */
 static void keep_for_agent(const struct dp_settings *settings)
 {
 	static char flat[DP_SETTINGS_FLAT_BYTES];
-	static const char cwd_key[] = "\n#cwd=";
+	static const char cwd_key[] = "\n#cwd=", host_key[] = "\n#host=";
+	struct utsname names = {0};
 	int size = dp_settings_write(settings, flat, sizeof flat, false);
-	if (size < 0 || (size_t)size + sizeof cwd_key + sizeof cwd > sizeof dp_host.settings)
+	if (size < 0 || (size_t)size + sizeof cwd_key + sizeof cwd + sizeof host_key + sizeof names.nodename >
+				sizeof dp_host.settings)
 		return;
 	memcpy(dp_host.settings, flat, (size_t)size);
 	const long length = DP_SYS2(SYS_getcwd, cwd, sizeof cwd);
@@ -116,6 +119,12 @@ static void keep_for_agent(const struct dp_settings *settings)
 		memcpy(dp_host.settings + size, cwd, (size_t)length - 1);
 		size += (int)length - 1;
 		dp_host.settings[size++] = '\n';
+	}
+	if (DP_SYS1(SYS_uname, &names) == 0) {
+		char *end = stpcpy(dp_host.settings + size, host_key);
+		end = stpcpy(end, names.nodename);
+		*end++ = '\n';
+		size = (int)(end - dp_host.settings);
 	}
 	dp_host.settings_size = (uint32_t)size;
 	const int open_size = dp_settings_write(settings, flat, sizeof flat, false);

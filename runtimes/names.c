@@ -111,6 +111,7 @@ bool dp_names_take(struct dp_names *names, const uint8_t *bytes, size_t size)
 	name->first_line = record.first_line;
 	name->version = record.version;
 	name->is_cut = record.is_cut;
+	names->version[runtime] = record.version;
 	names->bytes += sizeof *name + strlen(name->name) + strlen(name->file) + record.lines_size;
 	names->at[runtime][record.number] = name;
 	return true;

@@ -23,6 +23,7 @@ enum { DP_NAME_RUNTIMES = 3 }; /* enum dp_frame_runtime */
 struct dp_names {
 	struct dp_name **at[DP_NAME_RUNTIMES]; /* by number */
 	uint32_t size[DP_NAME_RUNTIMES];
+	uint8_t version[DP_NAME_RUNTIMES]; /* as the last record told it; 0: none yet */
 	size_t bytes; /* of all texts and tables: capped, what comes after has no name */
 };
 
@@ -51,14 +52,19 @@ bool dp_names_describe(struct dp_names *names, enum dp_frame_runtime runtime, ui
 bool dp_names_are_machinery(const char *function);
 /* As users see it: "python". */
 const char *dp_runtime_name(enum dp_frame_runtime runtime);
+/* As OpenTelemetry calls the runtime, "cpython", and its version, "" when it is not known. */
+const char *dp_names_runtime(
+        const struct dp_names *names, enum dp_frame_runtime runtime, char *version, size_t size);
 
 /* ---- one for each runtime; runtimes.c has the table ---- */
 
 struct dp_runtime_names {
 	const char *name;
+	const char *convention; /* OpenTelemetry's process.runtime.name; NULL: the same */
 	void (*describe)(struct dp_name *name, uint64_t id, const struct dp_name_place *place, struct dp_managed_symbol *symbol);
 	uint32_t (*number)(uint64_t id);
 	bool (*is_machinery)(const char *function);
+	void (*version)(uint8_t version, char *text, size_t size); /* NULL: not told */
 };
 extern const struct dp_runtime_names dp_python_names, dp_hotspot_names;
 

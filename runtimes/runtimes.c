@@ -32,3 +32,15 @@ const char *dp_runtime_name(enum dp_frame_runtime runtime)
 {
 	return (unsigned)runtime < DP_NAME_RUNTIMES && table[runtime] ? table[runtime]->name : "native";
 }
+
+const char *dp_names_runtime(
+        const struct dp_names *names, enum dp_frame_runtime runtime, char *version, size_t size)
+{
+	const struct dp_runtime_names *one = (unsigned)runtime < DP_NAME_RUNTIMES ? table[runtime] : NULL;
+	*version = 0;
+	if (!one)
+		return "native";
+	if (one->version && names->version[runtime])
+		one->version(names->version[runtime], version, size);
+	return one->convention ? one->convention : one->name;
+}

@@ -102,9 +102,16 @@ static bool is_machinery(const char *function)
 	return false;
 }
 
+static void write_version(uint8_t minor, char *text, size_t size)
+{
+	snprintf(text, size, "3.%u", minor);
+}
+
 const struct dp_runtime_names dp_python_names = {
         .name = "python",
+        .convention = "cpython",
         .describe = describe,
         .number = number_of,
         .is_machinery = is_machinery,
+        .version = write_version,
 };

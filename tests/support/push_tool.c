@@ -7,7 +7,7 @@
  * N
  *   --threads N
  * --samples N --pad N --ago S --bytes N --timeout MS --age S
- *   --backoff MS --auth TEXT --tenant T --ca F --cert F --key F --proxy URL
+ *   --backoff MS --auth TEXT --tenant T --ca F --cert F --key F --proxy URL --https-proxy URL --no-proxy HOSTS
  *   --push            one profile (its cpu values: fib 30 ms, memcpy 50 ms, read_file 20 ms)
  *   --work MS         serve the queue that long, as the agent's loop does
  *   --until-sent N    the same until N uploads arrived, at most 20 s; else exit 3
@@ -30,7 +30,7 @@
 enum { PERIOD_NS = 10000000 };
 
 static struct dp_push_options options = {
-	.auth = "", .tenant = "", .ca = "", .cert = "", .key = "", .proxy = "", .no_proxy = ""};
+	.auth = "", .tenant = "", .ca = "", .cert = "", .key = "", .http_proxy = "", .https_proxy = "", .no_proxy = ""};
 static struct dp_push *push;
 static const char *service = "demo";
 static const char *identity[64], *resource[16], *labels_more[8], *losses[8];
@@ -288,7 +288,7 @@ static int act(const char *word, const char *value, const char *server)
 		const char **text;
 	} texts[] = {{"--service", &service}, {"--auth", &options.auth}, {"--tenant", &options.tenant},
 		{"--ca", &options.ca}, {"--cert", &options.cert}, {"--key", &options.key},
-		{"--proxy", &options.proxy}, {"--no-proxy", &options.no_proxy}};
+		{"--proxy", &options.http_proxy}, {"--https-proxy", &options.https_proxy}, {"--no-proxy", &options.no_proxy}};
 	const struct {
 		const char *word;
 		unsigned *number;

@@ -96,6 +96,23 @@ if found:
     check("tenant and token are sent", headers.get("X-Scope-OrgID") == "t1" and headers.get("Authorization") == "Bearer s3cret")
 check("nothing is said", result.stderr == b"", result.stderr)
 
+import platform
+check("and the machine's name and the runtime", found and pairs.get("host") == platform.node()
+      and pairs.get("process.runtime.name") == "native", pairs)
+unshared = ["unshare", "--uts", "sh", "-c", 'hostname other-machine && exec "$0" 20', MILL]
+if os.getuid() == 0 and run(["unshare", "--uts", "true"]).returncode == 0:
+    run(unshared, env=settings("elsewhere"))
+    hosts = {labels(r[2])[1].get("host") for r in wait_for("elsewhere")}
+    check("a machine's name is that of the program's own name space", "other-machine" in hosts, hosts)
+else:
+    print("not root: no UTS name space to be tried")
+script = "import time\nt=time.time()\nwhile time.time()-t<0.6: sum(i for i in range(1000))"
+run(["/usr/bin/python3", "-c", script], env=settings("snake"))
+snake = [labels(r[2])[1] for r in wait_for("snake")]
+version = ".".join(run(["/usr/bin/python3", "-V"]).stdout.decode().split()[1].split(".")[:2])
+check("CPython is named with its version", [(s.get("process.runtime.name"), s.get("process.runtime.version")) for s in snake]
+      == [("cpython", version)], snake)
+
 for name, number in [("term", signal.SIGTERM), ("int", signal.SIGINT), ("kill", signal.SIGKILL), ("crash", signal.SIGSEGV)]:
     process = subprocess.Popen([MILL, "2000"], env=settings("end-" + name), stdout=subprocess.DEVNULL)
     time.sleep(0.7)

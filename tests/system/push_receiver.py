@@ -80,6 +80,20 @@ class Contents(unittest.TestCase):
                 self.assertEqual(run.code, 0, run.err)
                 self.assertEqual(len({r["profile"]["time_nanos"] // 1_000_000 for r in server.accepted()}), 30)
 
+    def test_equal_programs_of_two_machines_are_two_series(self):
+        for prefix in "", "parca+":
+            with Receiver() as server:
+                for host in "one", "other":
+                    run = Pushed(prefix + server.url, *IDENTITY, "--resource", f"host.name={host}", "--push", "--until-sent", 1)
+                    self.assertEqual((run.code, run.err), (0, ""))
+                run = Pushed(prefix + server.url, "--identity", "host=mine", "--resource", "host.name=one", "--push", "--until-sent", 1)
+                self.assertEqual([r["labels"]["host"] for r in server.accepted()], ["one", "other", "mine"])
+        with Receiver() as server:
+            Pushed("otlp+" + server.url, "--resource", "host.name=one", "--push", "--until-sent", 1)
+            (record,) = server.accepted()
+            self.assertEqual(record["labels"]["host.name"], "one")
+            self.assertNotIn("host", record["labels"])
+
     def test_two_servers_get_it_both(self):
         with Receiver() as one, Receiver() as other:
             run = Pushed(f"{one.url} parca+{other.url}", "--push", "--until-sent", 2, "--stats")

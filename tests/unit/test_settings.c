@@ -423,6 +423,59 @@ static void what_is_written_reads_back_the_same(void **state)
 	assert_int_equal(dp_settings_write(&f->settings, flat, 40, true), -ENOSPC);
 }
 
+static void a_pod_s_variables_become_attributes_by_convention(void **state)
+{
+	struct fixture *f = fresh(state);
+	environment(f, "KUBERNETES_SERVICE_HOST=10.0.0.1", "POD_NAME=shop-7d4", "MY_NODE_NAME=node-3");
+	assert_string_equal(dp_settings_next_resource(&f->settings, NULL), "k8s.pod.name=shop-7d4");
+	const char *next = dp_settings_next_resource(&f->settings, f->settings.resource);
+	assert_string_equal(next, "k8s.node.name=node-3");
+	assert_null(dp_settings_next_resource(&f->settings, next));
+	assert_null(dp_settings_next_label(&f->settings, NULL));
+
+	f = fresh(state); /* outside of a pod POD_NAME may be anything */
+	environment(f, "POD_NAME=shop", "K8S_NAMESPACE_NAME=eu", "K8S_POD_UID=not a uid");
+	assert_string_equal(dp_settings_next_resource(&f->settings, NULL), "k8s.namespace.name=eu");
+	assert_null(dp_settings_next_resource(&f->settings, f->settings.resource));
+	assert_int_equal(f->heard.count, 0);
+
+	f = fresh(state); /* who says it himself is right */
+	environment(f, "DEEPPROF_RESOURCE=k8s.pod.name=mine", "K8S_POD_NAME=theirs", NULL);
+	assert_string_equal(dp_settings_next_resource(&f->settings, NULL), "k8s.pod.name=mine");
+	assert_null(dp_settings_next_resource(&f->settings, f->settings.resource));
+}
+
+static void proxies_are_the_environment_s(void **state)
+{
+	struct fixture *f = fresh(state);
+	char flat[DP_SETTINGS_FLAT_BYTES];
+	environment(f, "http_proxy=http://me:hunter2@p:1", "HTTP_PROXY=http://q:2", "https_proxy=me:hunter2@r:3");
+	environment(f, "NO_PROXY=.internal,10.0.0.0/8", NULL, NULL);
+	assert_string_equal(f->settings.http_proxy, "http://me:hunter2@p:1");
+	assert_string_equal(f->settings.https_proxy, "me:hunter2@r:3");
+	assert_string_equal(f->settings.no_proxy, ".internal,10.0.0.0/8");
+	const int size = dp_settings_write(&f->settings, flat, sizeof flat, false);
+	assert_true(size > 0);
+	flat[size] = 0;
+	assert_non_null(strstr(flat, "http_proxy=http://p:1\n"));
+	assert_non_null(strstr(flat, "https_proxy=r:3\n"));
+	assert_null(strstr(flat, "hunter2"));
+
+	f = fresh(state);
+	environment(f, "HTTP_PROXY=http://q:2", "REQUEST_METHOD=GET", "ALL_PROXY=http://s:4");
+	assert_string_equal(f->settings.http_proxy, "http://s:4");
+	assert_string_equal(f->settings.https_proxy, "http://s:4");
+
+	f = fresh(state); /* with nothing to send, a bad one is nobody's concern */
+	environment(f, "http_proxy=http://\x01", NULL, NULL);
+	assert_string_equal(f->settings.http_proxy, "");
+	assert_int_equal(f->heard.count, 0);
+	environment(f, "http_proxy=http://hunter2\x01", "DEEPPROF_SERVER=http://h:1", NULL);
+	assert_int_equal(f->heard.count, 1);
+	assert_null(strstr(f->heard.all, "hunter2"));
+	assert_false(dp_settings_is_enabled(&f->settings));
+}
+
 static void the_fullest_settings_fit_the_flat_form(void **state)
 {
 	struct fixture *f = fresh(state);
@@ -436,7 +489,7 @@ static void the_fullest_settings_fit_the_flat_form(void **state)
 		text[keys[i].size - 2] = 0;
 		if (!strcmp(key, "server"))
 			memcpy(text, "http://", 7);
-		if (!strcmp(key, "labels"))
+		if (!strcmp(key, "labels") || !strcmp(key, "resource"))
 			text[1] = '=';
 		if (!strcmp(key, "auth"))
 			memcpy(text, "bearer:", 7);
@@ -501,6 +554,8 @@ int main(void)
 		cmocka_unit_test(files_have_comments_quotes_and_crlf),
 		cmocka_unit_test(lists_grow_within_a_source_and_start_anew_in_a_nearer_one),
 		cmocka_unit_test(credentials_of_aliases_go_to_their_own_servers_only),
+		cmocka_unit_test(a_pod_s_variables_become_attributes_by_convention),
+		cmocka_unit_test(proxies_are_the_environment_s),
 		cmocka_unit_test(pyroscope_s_variables_mean_what_they_mean_there),
 		cmocka_unit_test(datadog_s_variables_mean_what_they_mean_there),
 		cmocka_unit_test(opentelemetry_s_variables_mean_what_they_mean_there),
