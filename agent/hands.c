@@ -71,12 +71,19 @@ static void answer(int socket)
 	close(socket);
 }
 
-static void close_window(struct dp_process *process)
+static uint64_t monotonic_ms(void)
 {
 	struct timespec now;
-	dp_deliver_window(process, dp_work_close_window(process));
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (dp_objects_rest((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) && !is_in_host)
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void close_window(struct dp_process *process)
+{
+	if (dp_work_rest(monotonic_ms()) && !is_in_host)
+		malloc_trim(0);
+	dp_deliver_window(process, dp_work_close_window(process));
+	if (dp_objects_rest(monotonic_ms()) && !is_in_host)
 		malloc_trim(0);
 }
 

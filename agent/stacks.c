@@ -22,6 +22,8 @@ static uint64_t frame_word(const struct dp_frame *frame)
 	const uint64_t runtime = (uint64_t)(frame->runtime & DP_STACK_RUNTIME_MASK) << DP_STACK_RUNTIME_SHIFT;
 	if (frame->flags & DP_FRAME_MISSING)
 		return (frame->id & DP_STACK_ADDRESS) | runtime | DP_STACK_MISSING;
+	if (frame->flags & DP_FRAME_AWAITS)
+		return runtime | DP_STACK_AWAITS;
 	return (frame->id & DP_STACK_ADDRESS) | runtime | (frame->flags & DP_FRAME_EXACT ? DP_STACK_EXACT : 0) |
 	       (frame->flags & DP_FRAME_GUESSED ? DP_STACK_GUESSED : 0);
 }
@@ -52,6 +54,8 @@ static void grow(struct dp_stacks *stacks)
 static int is_same(
         const struct dp_stack *stack, const struct dp_stack_key *key, const struct dp_frame *frames, unsigned count)
 {
+	if (memcmp(stack->texts, key->texts, sizeof stack->texts) != 0)
+		return 0;
 	if (stack->tid != key->tid || stack->generation != key->generation || stack->stop != key->stop ||
 	        stack->labels != key->labels || stack->flags != key->flags || stack->frame_count != count)
 		return 0;
@@ -66,6 +70,8 @@ void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, con
 {
 	uint64_t hash = mix((uint64_t)key->tid << 32 | key->generation,
 	        (uint64_t)key->labels << 32 | (uint64_t)key->stop << 16 | (uint64_t)key->flags << 20 | count);
+	for (unsigned i = 0; i < DP_TEXTS; i++)
+		hash = mix(hash, key->texts[i]);
 	for (unsigned i = 0; i < count; i++)
 		hash = mix(hash, frame_word(&frames[i]));
 	struct dp_stack *stack = stacks->buckets[hash % stacks->bucket_count];
@@ -84,6 +90,7 @@ void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, con
 		stack->stop = key->stop;
 		stack->labels = key->labels;
 		stack->flags = key->flags;
+		memcpy(stack->texts, key->texts, sizeof stack->texts);
 		stack->frame_count = (uint16_t)count;
 		for (unsigned i = 0; i < count; i++)
 			stack->frames[i] = frame_word(&frames[i]);

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/frame.h"
+#include "base/region.h"
 
 #include <stdint.h>
 
@@ -13,6 +14,7 @@
 #define DP_STACK_EXACT   (UINT64_C(1) << 63)
 #define DP_STACK_MISSING DP_STACK_EXACT /* managed: not a frame, so many are missing */
 #define DP_STACK_GUESSED (UINT64_C(1) << 62)
+#define DP_STACK_AWAITS  DP_STACK_GUESSED /* managed: not a frame, as DP_FRAME_AWAITS */
 #define DP_STACK_RUNTIME_SHIFT 60
 #define DP_STACK_RUNTIME_MASK  3
 #define DP_STACK_ADDRESS ((UINT64_C(1) << DP_STACK_RUNTIME_SHIFT) - 1)
@@ -25,6 +27,7 @@ struct dp_stack {
 	uint16_t frame_count;
 	uint16_t labels; /* number of its label set */
 	uint16_t flags;  /* of enum dp_record_flag, those that tell stacks apart */
+	uint32_t texts[DP_TEXTS]; /* numbers of its names (agent/texts.h) */
 	uint64_t frames[]; /* leaf first */
 };
 
@@ -40,6 +43,7 @@ int dp_stacks_init(struct dp_stacks *stacks, size_t cap_bytes); /* 0 or -ENOMEM 
 struct dp_stack_key {
 	uint32_t tid, generation;
 	uint16_t stop, labels, flags;
+	uint32_t texts[DP_TEXTS];
 };
 void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, const struct dp_frame *frames,
         unsigned count, uint64_t weight_ns, uint64_t samples);

@@ -189,6 +189,8 @@ static int managed_location(struct dp_process *process, struct dp_profile *profi
 			snprintf(text, sizeof text, "[frames missing]");
 		return text_location(profile, (uint8_t)runtime, id, text);
 	}
+	if (word & DP_STACK_AWAITS)
+		return text_location(profile, (uint8_t)runtime, 0, "[awaits]");
 	if (!dp_names_describe(&process->work->names, runtime, id, &place, &found)) {
 		process->work->own_losses[DP_DROP_NO_SYMBOL].count++;
 		snprintf(text, sizeof text, "[unnamed %s function]", dp_runtime_name(runtime));
@@ -274,6 +276,7 @@ static int incomplete_location(struct dp_profile *profile, enum dp_stop stop)
 	        [DP_STOP_NO_CFI] = "[incomplete: no unwind information]",
 	        [DP_STOP_BAD_MEMORY] = "[incomplete: stack not readable]",
 	        [DP_STOP_NO_PROGRESS] = "[incomplete: stack not readable]",
+	        [DP_STOP_TORN] = "[incomplete: managed code]",
 	};
 	return text_location(profile, DP_FRAME_NATIVE, (uint64_t)stop, names[stop]);
 }
@@ -310,8 +313,10 @@ static int add_stack(
 	}
 	/* Which process it was matters only where several are in one profile. */
 	const bool is_merged = dp_deliver_is_merged();
-	struct dp_label labels[5 + DP_LABEL_PAIRS_MAX] = {
-	        {.key = "thread", .text = task_name(process, stack->tid), .unit = ""},
+	const char *thread = dp_texts_at(&process->work->texts, stack->texts[DP_TEXT_THREAD]);
+	const char *task = dp_texts_at(&process->work->texts, stack->texts[DP_TEXT_TASK]);
+	struct dp_label labels[6 + DP_LABEL_PAIRS_MAX] = {
+	        {.key = "thread", .text = thread ? thread : task_name(process, stack->tid), .unit = ""},
 	        {.key = "tid", .number = stack->tid, .unit = ""},
 	        {.key = "pid", .number = process->pid, .unit = ""},
 	        {.key = "process", .text = process->name, .unit = ""},
@@ -320,6 +325,8 @@ static int add_stack(
 	if (stack->flags & (DP_RECORD_GIL_HELD | DP_RECORD_GIL_FREE))
 		labels[common++] = (struct dp_label){
 		        .key = "python.gil", .text = stack->flags & DP_RECORD_GIL_HELD ? "held" : "released", .unit = ""};
+	if (task)
+		labels[common++] = (struct dp_label){.key = "python.task", .text = task, .unit = ""};
 	const int own = dp_labels_of(&process->work->labels, stack->labels, labels + common);
 	if (own < 0)
 		process->work->own_losses[DP_DROP_LABELS].count += stack->count;

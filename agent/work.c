@@ -19,10 +19,10 @@
  * finds running, on a busy machine for long. */
 #define ON_ITS_WAY_NS UINT64_C(200000000)
 
-/* libunwind's caches are 100 KiB for each host, which needs them in its first moments and after a dlopen: those that
- * asked last have them. */
-enum { FINISHERS_MOST = 4 };
-static struct dp_work *finishing[FINISHERS_MOST]; /* newest first */
+/* libunwind's caches are 100 KiB for each host, which needs them in its first moments, after a dlopen, or always (verify):
+ * who has not needed them for a while has none. Making them anew costs milliseconds. */
+enum { FINISHER_REST_MS = 2000 };
+static struct dp_work *finishing; /* those that have one */
 
 enum { WINDOW_BYTES = 8 * 1024 * 1024, HELD_BYTES = 8 * 1024 * 1024, TASKS_MOST = 20000 };
 
@@ -42,26 +42,40 @@ static uint64_t monotonic_ms(void)
 
 static void drop_finisher(struct dp_work *work)
 {
+	struct dp_work **at = &finishing;
+	if (!work->finisher)
+		return;
+	while (*at != work)
+		at = &(*at)->next_finishing;
+	*at = work->next_finishing;
 	dp_finisher_free(work->finisher);
 	work->finisher = NULL;
-	for (unsigned i = 0; i < FINISHERS_MOST; i++)
-		if (finishing[i] == work) {
-			memmove(&finishing[i], &finishing[i + 1], (FINISHERS_MOST - 1 - i) * sizeof finishing[0]);
-			finishing[FINISHERS_MOST - 1] = NULL;
+}
+
+bool dp_work_rest(uint64_t now_ms)
+{
+	bool has_given = false;
+	for (struct dp_work *work = finishing, *next; work; work = next) {
+		next = work->next_finishing;
+		if (now_ms - work->finished_ms >= FINISHER_REST_MS) {
+			drop_finisher(work);
+			has_given = true;
 		}
+	}
+	return has_given;
 }
 
 static bool get_finisher(struct dp_work *work)
 {
+	work->finished_ms = monotonic_ms();
 	if (work->finisher)
 		return true;
-	if (finishing[FINISHERS_MOST - 1])
-		drop_finisher(finishing[FINISHERS_MOST - 1]);
+	dp_work_rest(work->finished_ms);
 	work->finisher = dp_finisher_new();
 	if (!work->finisher)
 		return false;
-	memmove(&finishing[1], &finishing[0], (FINISHERS_MOST - 1) * sizeof finishing[0]);
-	finishing[0] = work;
+	work->next_finishing = finishing;
+	finishing = work;
 	return true;
 }
 
@@ -83,6 +97,7 @@ void dp_work_fini(struct dp_process *process)
 		return;
 	drop_finisher(work);
 	dp_stacks_fini(&work->stacks);
+	dp_texts_clear(&work->texts);
 	dp_modules_fini(&work->modules);
 	dp_labels_fini(&work->labels);
 	dp_names_free(&work->names);
@@ -177,7 +192,7 @@ static const struct dp_finish_module *find_module(void *context, uint64_t pc)
 /* Where a record's parts are. */
 struct parts {
 	struct dp_record record;
-	const uint8_t *frames, *managed, *registers, *slice;
+	const uint8_t *frames, *managed, *texts, *registers, *slice;
 };
 
 static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
@@ -188,13 +203,15 @@ static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
 	memcpy(record, bytes, sizeof *record);
 	if (record->size_bytes % 8 || record->size_bytes > size || record->frame_count > DP_FRAME_MAX ||
 	        record->managed_count > DP_MANAGED_MAX ||
-	        record->slice_size > DP_SLICE_MAX || record->slice_size % 8)
+	        record->texts_size % 8 || record->slice_size > DP_SLICE_MAX || record->slice_size % 8)
 		return false;
 	size_t at = sizeof *record;
 	parts->frames = bytes + at;
 	at += record->frame_count * sizeof(struct dp_frame);
 	parts->managed = bytes + at;
 	at += record->managed_count * sizeof(struct dp_frame);
+	parts->texts = bytes + at;
+	at += record->texts_size;
 	if (record->slice_size) {
 		parts->registers = bytes + at;
 		at += sizeof(struct dp_registers);
@@ -204,7 +221,9 @@ static bool take_apart(const uint8_t *bytes, size_t size, struct parts *parts)
 	return at == record->size_bytes;
 }
 
-static int finish(struct dp_process *process, const struct parts *parts, struct dp_frame *frames, enum dp_stop *stop)
+/* from: NULL, or the frame that a gap follows; it is the first that is found again. gap: the first of the gap's. */
+static int finish(struct dp_process *process, const struct parts *parts, const struct dp_frame *from, const struct dp_frame *gap,
+        uint64_t end_sp, struct dp_frame *frames, int max, enum dp_stop *stop)
 {
 	struct dp_work *work = process->work;
 	struct lookup lookup = {process, parts->record.generation};
@@ -222,7 +241,18 @@ static int finish(struct dp_process *process, const struct parts *parts, struct 
 		work->finisher_generation = parts->record.generation;
 	}
 	memcpy(&input.registers, parts->registers, sizeof input.registers);
-	return dp_finish(work->finisher, &input, frames, DP_FRAME_MAX, stop);
+	if (from) {
+		input.origin = input.registers.value[DP_REG_SP];
+		input.end_sp = end_sp;
+		input.is_caller = !(from->flags & DP_FRAME_EXACT);
+		if (input.is_caller) {
+			memset(&input.registers, 0, sizeof input.registers);
+			input.registers.value[DP_REG_PC] = from->id;
+			input.registers.value[DP_REG_SP] = input.origin + (uint64_t)gap->place * 8;
+			input.registers.value[DP_REG_FP] = gap->id;
+		}
+	}
+	return dp_finish(work->finisher, &input, frames, max, stop);
 }
 
 /* libunwind's word against the table's. A copy that ended early can only speak of its part. */
@@ -231,7 +261,7 @@ static void verify(struct dp_process *process, const struct parts *parts, const 
 	static struct dp_frame other[DP_FRAME_MAX];
 	struct dp_work *work = process->work;
 	enum dp_stop stop = DP_STOP_END;
-	const int others = finish(process, parts, other, &stop);
+	const int others = finish(process, parts, NULL, NULL, 0, other, DP_FRAME_MAX, &stop);
 	int compared = count < others ? count : others;
 	bool is_equal = true;
 	for (int i = 0; i < compared; i++)
@@ -297,9 +327,25 @@ static void count_stop(struct dp_work *work, enum dp_stop stop)
 	        [DP_STOP_NO_PROGRESS] = DP_DROP_NO_PROGRESS,
 	        [DP_STOP_PENDING] = DP_DROP_NO_CFI,
 	        [DP_STOP_COMPLEX] = DP_DROP_COMPLEX,
+	        [DP_STOP_TORN] = DP_DROP_MANAGED_TORN,
 	};
 	if (stop != DP_STOP_END)
 		work->own_losses[reasons[stop]].count++;
+}
+
+/* Frames of the native stack, some runtimes' among them. */
+static int take_frames(struct dp_work *work, const struct parts *parts, struct dp_frame *frames)
+{
+	int count = 0;
+	memcpy(frames, parts->frames, parts->record.frame_count * sizeof *frames);
+	for (unsigned i = 0; i < parts->record.frame_count; i++) {
+		if (frames[i].runtime >= DP_NAME_RUNTIMES || (frames[i].flags & DP_FRAME_GAP && frames[i].runtime != DP_FRAME_NATIVE))
+			continue;
+		if (frames[i].runtime != DP_FRAME_NATIVE)
+			work->has_runtime[frames[i].runtime] = true;
+		frames[count++] = frames[i];
+	}
+	return count;
 }
 
 /* Managed frames from a record, as far as they make sense. */
@@ -317,22 +363,109 @@ static unsigned take_managed(struct dp_work *work, const struct parts *parts, st
 	return count;
 }
 
+/* asyncio calls a task that was given no name Task-17: there may be one for each request, and none of them tells more than
+ * the others. */
+#define DEFAULT_TASK "Task-N"
+
+static bool is_default_task(const uint8_t *bytes, uint32_t size, unsigned width)
+{
+	enum { START = sizeof "Task-" - 1 };
+	if (width != 1 || size <= START || memcmp(bytes, DEFAULT_TASK, START) != 0)
+		return false;
+	for (uint32_t i = START; i < size; i++)
+		if (bytes[i] < '0' || bytes[i] > '9')
+			return false;
+	return true;
+}
+
+/* The texts of a record, as far as they make sense, by their numbers. */
+static void take_texts(struct dp_work *work, const struct parts *parts, uint32_t *numbers)
+{
+	struct dp_record_text head;
+	for (uint32_t at = 0; at + sizeof head <= parts->record.texts_size;) {
+		const uint8_t *bytes = parts->texts + at;
+		memcpy(&head, bytes, sizeof head);
+		at += ((uint32_t)sizeof head + head.size_bytes + 7) & ~7u;
+		if (at > parts->record.texts_size || head.kind >= DP_TEXTS ||
+		        (head.width != 1 && head.width != 2 && head.width != 4)) {
+			work->own_losses[DP_DROP_BAD_RECORD].count++;
+			return;
+		}
+		bytes += sizeof head;
+		uint32_t size = head.size_bytes;
+		if (head.kind == DP_TEXT_TASK && is_default_task(bytes, size, head.width))
+			bytes = (const uint8_t *)DEFAULT_TASK, size = sizeof DEFAULT_TASK - 1;
+		numbers[head.kind] = dp_texts_add(&work->texts, bytes, size, head.width);
+		work->own_losses[DP_DROP_LABELS].count += !numbers[head.kind];
+	}
+}
+
+static struct dp_frame missing_frames(void)
+{
+	return (struct dp_frame){.runtime = DP_FRAME_JVM, .place = UINT32_MAX, .flags = DP_FRAME_MISSING};
+}
+
+/* What the host left out of a stack where its table could not go on, from the copy of the stack. */
+static int fill_gaps(
+        struct dp_process *process, const struct parts *parts, const struct dp_frame *frames, int count, struct dp_frame *out, enum dp_stop *stop)
+{
+	struct dp_work *work = process->work;
+	int filled = 0;
+	for (int i = 0; i < count && filled < DP_FRAME_MAX; i++) {
+		if (!(frames[i].flags & DP_FRAME_GAP)) {
+			out[filled++] = frames[i];
+			continue;
+		}
+		const bool has_end = i + 1 < count && (frames[i + 1].flags & DP_FRAME_GAP) && frames[i + 1].flags & DP_FRAME_EXACT;
+		enum dp_stop part = parts->record.slice_size ? DP_STOP_NO_CFI : *stop;
+		if (parts->record.slice_size && filled && out[filled - 1].runtime == DP_FRAME_NATIVE) {
+			const struct dp_frame from = out[--filled];
+			filled += finish(process, parts, &from, &frames[i], has_end ? frames[i + 1].id : 0, out + filled, DP_FRAME_MAX - filled, &part);
+		}
+		if (!has_end) {
+			*stop = part;
+		} else if (part != DP_STOP_OWNED) {
+			count_stop(work, part);
+			if (filled < DP_FRAME_MAX)
+				out[filled++] = missing_frames();
+		}
+		i += has_end;
+	}
+	return filled;
+}
+
+static bool has_gap(const struct dp_frame *frames, int count)
+{
+	bool any = false;
+	for (int i = 0; i < count; i++)
+		any |= (frames[i].flags & DP_FRAME_GAP) != 0;
+	return any;
+}
+
 static void take_record(struct dp_process *process, const struct parts *parts)
 {
 	static struct dp_frame frames[DP_FRAME_MAX];
 	struct dp_work *work = process->work;
 	const struct dp_record *record = &parts->record;
 	int count = record->frame_count;
-	enum dp_stop stop = record->stop <= DP_STOP_NO_PROGRESS ? record->stop : DP_STOP_NO_MAP;
+	enum dp_stop stop = record->stop <= DP_STOP_TORN ? record->stop : DP_STOP_NO_MAP;
 
-	memcpy(frames, parts->frames, (size_t)count * sizeof frames[0]);
-	if (record->slice_size && record->flags & DP_RECORD_VERIFY) {
+	count = take_frames(work, parts, frames);
+	if (has_gap(frames, count)) {
+		static struct dp_frame filled[DP_FRAME_MAX];
+		const enum dp_stop before = stop;
+		dp_store_relaxed(&process->slices_ms, monotonic_ms());
+		count = fill_gaps(process, parts, frames, count, filled, &stop);
+		memcpy(frames, filled, (size_t)count * sizeof frames[0]);
+		if (stop != before || !record->slice_size)
+			count_stop(work, stop);
+	} else if (record->slice_size && record->flags & DP_RECORD_VERIFY) {
 		verify(process, parts, frames, count);
 	} else if (record->slice_size && record->flags & DP_RECORD_SLICE) {
 		static struct dp_frame finished[DP_FRAME_MAX];
 		enum dp_stop finished_stop = DP_STOP_END;
 		dp_store_relaxed(&process->slices_ms, monotonic_ms());
-		const int more = finish(process, parts, finished, &finished_stop);
+		const int more = finish(process, parts, NULL, NULL, 0, finished, DP_FRAME_MAX, &finished_stop);
 		if (more >= count || finished_stop == DP_STOP_END) {
 			memcpy(frames, finished, (size_t)more * sizeof frames[0]);
 			count = more;
@@ -345,8 +478,9 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	note_task(process, record->tid);
 	work->samples++;
 	work->weight_ns += record->weight_ns;
-	const struct dp_stack_key key = {record->tid, record->generation, (uint16_t)stop, record->labels,
-	        record->flags & (DP_RECORD_GIL_HELD | DP_RECORD_GIL_FREE)};
+	struct dp_stack_key key = {record->tid, record->generation, (uint16_t)stop, record->labels,
+	        record->flags & (DP_RECORD_GIL_HELD | DP_RECORD_GIL_FREE), {0}};
+	take_texts(work, parts, key.texts);
 	const struct dp_frame *stack = frames;
 	if (record->managed_count) {
 		static struct dp_frame managed[DP_MANAGED_MAX], stitched[DP_STITCHED_MAX];
@@ -447,6 +581,7 @@ struct dp_profile *dp_work_close_window(struct dp_process *process)
 		profile = dp_window_profile(process, now);
 	dp_stacks_fini(&work->stacks);
 	dp_stacks_init(&work->stacks, WINDOW_BYTES);
+	dp_texts_clear(&work->texts);
 	memcpy(work->losses_told, work->losses, sizeof work->losses_told);
 	memset(work->own_losses, 0, sizeof work->own_losses);
 	work->stitched = (struct dp_stitch_counts){0};

@@ -10,6 +10,7 @@
 #include "agent/places.h"
 #include "agent/stacks.h"
 #include "agent/stitch.h"
+#include "agent/texts.h"
 #include "base/profile.h"
 #include "runtimes/names.h"
 
@@ -27,7 +28,10 @@ struct dp_work {
 	bool has_runtime[DP_NAME_RUNTIMES]; /* whose frames were met */
 	struct dp_finisher *finisher;
 	uint32_t finisher_generation;
+	struct dp_work *next_finishing; /* in the list of those that have one */
+	uint64_t finished_ms;           /* when it was last needed */
 	struct dp_stacks stacks;
+	struct dp_texts texts; /* of this window */
 	struct dp_perf_map *perf_map;
 	int64_t window_start_ns; /* CLOCK_REALTIME */
 	uint64_t losses[DP_DROP_COUNT][2];      /* so far, as the region says */
@@ -52,6 +56,9 @@ struct dp_work {
 
 int dp_work_init(struct dp_process *process);
 void dp_work_fini(struct dp_process *process);
+/* Before a window is named: what finishing stacks needed is dropped where nobody has needed it for a while. true: memory
+ * was given back. */
+bool dp_work_rest(uint64_t now_ms);
 /* Bytes of the module log: opens objects, offers tables to the host. */
 void dp_work_take_modules(struct dp_process *process, const struct dp_job *job);
 void dp_work_take_records(struct dp_process *process, const struct dp_job *job);

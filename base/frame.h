@@ -23,6 +23,10 @@ enum dp_frame_flag {
 	DP_FRAME_GUESSED = 2, /* reached by a frame pointer, not by an unwind row */
 	DP_FRAME_AGENT = 4,   /* found by libunwind in the agent */
 	DP_FRAME_MISSING = 8, /* not a frame: so many (id; 0: not known) are missing here */
+	DP_FRAME_AWAITS = 32, /* not a frame: what stands leafward of it was awaited by what stands rootward */
+	DP_FRAME_GAP = 64,    /* not a frame: behind the frame before, native ones are missing, which a copy of the stack has.
+	                       * id: that frame's frame pointer, place: its stack pointer; perhaps another one follows, with
+	                       * DP_FRAME_EXACT: id: the stack pointer behind the last of them */
 	DP_FRAME_LOOP = 16,   /* not a frame: where the interpreter's loop is, id: address, place: bytes */
 };
 

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-	DP_REGION_VERSION = 4,
+	DP_REGION_VERSION = 6,
 	DP_PIECE_SIZE = 256 * 1024,
 	DP_PIECE_MAX = 32, /* 8 MiB a host at most */
 	DP_LANE_RING_SIZE = 32 * 1024,
@@ -111,8 +111,8 @@ static inline uint32_t dp_lane_offset(uint32_t lane)
 	return DP_PIECE_SIZE - (lanes - in_piece) * DP_LANE_RING_SIZE;
 }
 
-/* A record in a lane's ring: this, then frame_count native frames, managed_count managed ones, then slice_size bytes of
- * stack. */
+/* A record in a lane's ring: this, then frame_count native frames, managed_count managed ones, texts_size bytes of texts,
+ * then slice_size bytes of stack. */
 enum dp_record_flag {
 	DP_RECORD_SLICE = 1,  /* the agent finishes the stack from the slice */
 	DP_RECORD_VERIFY = 2, /* the stack is whole; the slice is for comparison */
@@ -133,9 +133,23 @@ struct dp_record {
 	uint16_t labels; /* number of the thread's label set, 0: none */
 	uint32_t slice_size;    /* bytes, a multiple of 8 */
 	uint64_t slice_address; /* of its first byte in the host */
-	uint16_t managed_count, reserved[3];
+	uint16_t managed_count;
+	uint16_t texts_size; /* bytes, a multiple of 8 */
+	uint16_t reserved[2];
 };
 /* With a slice, struct dp_registers precede it. */
+
+/* What a sample is called by: names that may be others at the next tick go with the sample itself. */
+enum dp_text_kind { DP_TEXT_THREAD, DP_TEXT_TASK, DP_TEXTS };
+enum { DP_TEXT_MAX = 256 };
+
+/* One text: this, then its bytes, padded to 8. */
+struct dp_record_text {
+	uint16_t size_bytes; /* without this and the padding */
+	uint8_t kind;        /* enum dp_text_kind */
+	uint8_t width;       /* bytes of one code point: 1 (Latin-1), 2, 4 */
+	uint8_t reserved[4];
+};
 
 /* A record in the module log: this, then the build-id, then the path, padded to 8 bytes. */
 enum dp_module_event { DP_MODULE_LOADED = 1, DP_MODULE_UNLOADED = 2 };

@@ -26,6 +26,7 @@ enum {
 
 /* Idle: a live thread without a timer, because the profiler is stopped. Whoever moves a record from armed or idle to
  * claimed owns it, and its timer, until it moves on. */
+enum { DP_STACK_TOLD = UINT32_MAX };
 enum dp_thread_state { DP_THREAD_FREE, DP_THREAD_CLAIMED, DP_THREAD_ARMED, DP_THREAD_IDLE };
 
 /* One thread with a timer. Its address is what the timer's cookie stands for; memory is never given back. */
@@ -36,6 +37,7 @@ struct dp_thread {
 	int32_t tid;
 	int32_t timer;          /* the kernel's id; -1: none */
 	uint32_t last_lane;
+	uint32_t wanted_bytes; /* room in a ring that its last sample wanted. The handler */
 	/* The account of the timer since it was started, in CPU time of the thread: when it expired first, how often ticks
 	 * said that it has. The handler writes, whoever stops the timer reads. */
 	uint64_t first_ns;
@@ -44,11 +46,14 @@ struct dp_thread {
 	bool is_new;                 /* armed by the thread itself as the first thing it does */
 	uintptr_t stack_low, stack_high; /* 0, 0: not known */
 	uintptr_t stack_usable;          /* above the guard */
+	uint32_t stack_asked;            /* how often a runtime might have been asked for them; DP_STACK_TOLD: it has told them */
 	_Atomic uint32_t labels; /* number of its label set (label.h). The thread itself */
 	size_t stack_size, guard_size; /* as asked for */
 	void *(*start)(void *); /* what pthread_create was asked to run */
 	void *argument;
 	bool is_apart;          /* the creator's dp_sigprof_is_apart */
+	uint64_t memory[DP_RUNTIME_MEMORY]; /* the readers'. The thread itself, in the handler */
+	uintptr_t self;         /* the thread pointer of whom it is about; 0: not known */
 } __attribute__((aligned(64)));
 
 struct dp_lane {
@@ -59,14 +64,18 @@ struct dp_lane {
 	/* What would be too much for the interrupted thread's stack; with most stacks' frames on one page. */
 	struct dp_walk walk;
 	struct dp_stack_view stack;
+	uintptr_t slice_low, slice_high; /* what of the stack the agent needs; 0, 0: from its low end on */
 	struct dp_record record;
 	struct dp_frame frames[DP_FRAME_MAX];
 	struct dp_rule_cache cache;
 	struct dp_managed_tick managed;
 	struct dp_frame managed_frames[DP_MANAGED_MAX];
+	struct dp_tick_text texts[DP_TEXTS];
 	bool has_told;
 	uint8_t told[DP_RUNTIMES][DP_RUNTIME_NUMBERS / 8]; /* names that the ring has been told */
 	uint8_t foreign[DP_SLICE_MAX]; /* copy of a stack that is not the thread's own */
+	uint64_t scratch[DP_RUNTIME_SCRATCH]; /* a runtime's, during a tick */
+	uint8_t owned[DP_OWNED_MEMORY]; /* a runtime's, for its steps; untouched without one */
 };
 
 /* Why the library does nothing, or no rare thing, here. */

@@ -103,6 +103,7 @@ static int arm_caller(uintptr_t low, uintptr_t high)
 	}
 	thread->stack_low = thread->stack_usable = low;
 	thread->stack_high = high;
+	thread->self = (uintptr_t)__builtin_thread_pointer();
 	const int error = dp_timer_arm(thread, tid);
 	if (error) {
 		dp_count_loss(DP_DROP_TIMER_MISSING, 0);

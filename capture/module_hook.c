@@ -12,6 +12,7 @@
 #include <string.h>
 
 static unsigned long long adds_seen, subs_seen;
+static bool has_unsettled; /* modules that a reader wants to see again; under the lock */
 static const char *self_path;
 
 const char *dp_modules_self_path(void)
@@ -111,8 +112,8 @@ static void look_at(struct dp_module *module, const struct dl_phdr_info *info)
 		.read = read_plainly,
 	};
 	if (!module->is_looked_at)
-		dp_runtimes_look(&found);
-	module->is_looked_at = true;
+		module->is_looked_at = dp_runtimes_look(&found);
+	has_unsettled |= !module->is_looked_at;
 }
 
 struct refresh {
@@ -142,7 +143,7 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *argument)
 	const bool is_first = refresh->is_first;
 
 	if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs) {
-		if (is_first && dp_load_relaxed(&dp_module_count) && info->dlpi_adds == adds_seen &&
+		if (is_first && !has_unsettled && dp_load_relaxed(&dp_module_count) && info->dlpi_adds == adds_seen &&
 			info->dlpi_subs == subs_seen)
 			return 1; /* nothing came, nothing went */
 		adds_seen = info->dlpi_adds;
@@ -150,6 +151,8 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *argument)
 	}
 	if (is_first && !dp_host.loader_debug)
 		find_loader_debug(info);
+	if (is_first)
+		has_unsettled = false;
 	refresh->is_first = false;
 	if (!describe(info, &found))
 		return 0;

@@ -224,8 +224,7 @@ static void look_at(struct dp_module *module, const ElfW(Phdr) *headers, unsigne
 		.path = module->path,
 		.read = read_all,
 	};
-	dp_runtimes_look(&found);
-	module->is_looked_at = true;
+	module->is_looked_at = dp_runtimes_look(&found);
 }
 
 bool dp_modules_discover(void)

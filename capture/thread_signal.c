@@ -22,9 +22,12 @@ static struct dp_thread *thread_at(uint32_t number)
 	return threads ? &threads[place] : NULL;
 }
 
+/* Where a free record may be, so that a claim is not a search: the one released last, which is still in the caches, or
+ * behind the one claimed last. */
+static _Atomic uint32_t hint;
+
 struct dp_thread *dp_thread_claim(void)
 {
-	static _Atomic uint32_t hint; /* where the last free one was found, so that a claim is not a search */
 	const uint32_t from = dp_load_relaxed(&hint);
 	bool wrapped = false;
 	for (uint32_t number = from;; number++) {
@@ -40,11 +43,14 @@ struct dp_thread *dp_thread_claim(void)
 		if (dp_load_relaxed(&thread->state) == DP_THREAD_FREE &&
 		        dp_cas(&thread->state, &free, DP_THREAD_CLAIMED)) {
 			thread->number = number;
+			dp_zero(thread->memory, sizeof thread->memory);
 			thread->timer = -1;
 			thread->first_ns = UINT64_MAX;
 			dp_store_relaxed(&thread->expired, 0);
 			dp_store_relaxed(&thread->blocked_ns, 0);
 			thread->is_new = false;
+			thread->self = 0;
+			thread->wanted_bytes = 0;
 			dp_store_relaxed(&thread->is_paused, false);
 			dp_store_relaxed(&thread->labels, 0);
 			thread->last_lane = number % DP_LANES_EARLY;
@@ -85,6 +91,8 @@ void dp_thread_release(struct dp_thread *thread)
 	list_thread(thread, 0);
 	thread->tid = 0;
 	thread->stack_low = thread->stack_high = 0;
+	thread->stack_asked = 0;
+	dp_store_relaxed(&hint, thread->number);
 	dp_store_release(&thread->state, DP_THREAD_FREE);
 }
 

@@ -4,6 +4,7 @@
 #include "capture/host.h"
 #include "capture/module.h"
 #include "capture/registers.h"
+#include "capture/walk.h"
 
 #include "base/syscall.h"
 
@@ -14,23 +15,21 @@ _Alignas(4096) struct dp_owner_page dp_owner;
 
 /* ---- lanes ---- */
 
-/* Is there room for a record of a stack of usual depth? */
-static bool is_roomy(const struct dp_lane *lane)
+static uint32_t room_of(const struct dp_lane *lane)
 {
-	enum { USUAL = 4096 };
 	const struct dp_ring *ring = lane->view.ring;
-	return lane->view.size - (dp_load_relaxed(&ring->head) - dp_load_relaxed(&ring->tail)) >= USUAL;
+	return lane->view.size - (dp_load_relaxed(&ring->head) - dp_load_relaxed(&ring->tail));
 }
 
-/* The one it had last: its cache is warm. Another where that is leased or, with is_picky, full. */
-static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, bool is_picky)
+/* The one it had last: its cache is warm. Another where that is leased or has less room. */
+static struct dp_lane *lease_one(struct dp_thread *self, uint32_t count, uint32_t room)
 {
 	uint32_t number = self->last_lane < count ? self->last_lane : 0;
 	for (uint32_t tried = 0; tried < count; tried++) {
 		struct dp_lane *lane = dp_host.lanes[number];
 		uint32_t free = 0;
 		if (!dp_load_relaxed(&lane->is_leased) && dp_cas(&lane->is_leased, &free, 1)) {
-			if (!is_picky || is_roomy(lane)) {
+			if (!room || room_of(lane) >= room) {
 				self->last_lane = number;
 				return lane;
 			}
@@ -51,10 +50,15 @@ void dp_lane_forget_names(struct dp_lane *lane)
 
 static struct dp_lane *lease_lane(struct dp_thread *self)
 {
+	enum { USUAL = 4096 }; /* a record of usual depth */
 	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
-	struct dp_lane *lane = lease_one(self, count, true);
+	struct dp_lane *lane = NULL;
+	if (self->wanted_bytes > USUAL) /* in an empty ring is what is to be had at most */
+		lane = lease_one(self, count, self->wanted_bytes < DP_LANE_RING_SIZE ? self->wanted_bytes : DP_LANE_RING_SIZE);
 	if (!lane)
-		lane = lease_one(self, count, false);
+		lane = lease_one(self, count, USUAL);
+	if (!lane)
+		lane = lease_one(self, count, 0);
 	/* Threads in each other's way: while more lanes cost no more than their memory, before a tick finds none. */
 	if (count < DP_LANES_FIRST_PIECE && last < count && self->last_lane != last)
 		dp_add_relaxed(&dp_host.lanes_short, 1);
@@ -80,19 +84,6 @@ static void fetch_ahead(const struct dp_thread *self, const struct dp_lane *lane
 	__builtin_prefetch(&dp_module_generation);
 }
 
-/* The map stays as it is while a lane names it; see publish_map() in tables_signal.c. */
-static const struct dp_code_map *hold_map(struct dp_lane *lane)
-{
-	const struct dp_code_map *map = dp_load_acquire(&dp_host.map);
-	for (;;) {
-		atomic_store(&lane->map, map);
-		const struct dp_code_map *again = atomic_load(&dp_host.map);
-		if (again == map)
-			return map;
-		map = again;
-	}
-}
-
 static void return_lane(struct dp_lane *lane)
 {
 	dp_store_release(&lane->map, NULL);
@@ -101,36 +92,12 @@ static void return_lane(struct dp_lane *lane)
 
 /* ---- the stack ---- */
 
-/* Epilogues keep unwind rules for slots that sp has just passed; the ABI's red zone keeps the slots. */
-#if defined(__x86_64__)
-enum { RED_ZONE = 128 };
-#else
-enum { RED_ZONE = 0 };
-#endif
-
-/* Where reading may begin: a red zone below sp, but not below low. */
-static uintptr_t lowest_read(uintptr_t sp, uintptr_t low)
-{
-	sp &= ~(uintptr_t)7;
-	return sp - low > RED_ZONE ? sp - RED_ZONE : (low + 7) & ~(uintptr_t)7;
-}
-
-static bool is_inside(uintptr_t address, uintptr_t low, uintptr_t high)
-{
-	return address >= low && address < high;
-}
-
-static void add_range(struct dp_stack_view *view, uintptr_t low, uintptr_t high, ptrdiff_t shift)
-{
-	view->ranges[view->count++] = (struct dp_stack_range){low, high, shift};
-}
-
 /* A coroutine's or a raw clone's stack: what is mapped above sp is not known, and must not be guessed. The kernel
  * copies what there is. */
 static bool copy_foreign_stack(struct dp_lane *lane, uintptr_t sp, struct dp_stack_view *view)
 {
 	/* The page that sp is on is there; the one below it may not be. */
-	const uintptr_t low = lowest_read(sp, sp & ~(uintptr_t)4095);
+	const uintptr_t low = dp_lowest_read(sp, sp & ~(uintptr_t)4095);
 	size_t size = DP_SLICE_MAX;
 	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
 		return false;
@@ -139,7 +106,7 @@ static bool copy_foreign_stack(struct dp_lane *lane, uintptr_t sp, struct dp_sta
 		struct iovec from = {(void *)low, size};
 		const long got = DP_SYS(SYS_process_vm_readv, dp_host.pid, &to, 1, &from, 1, 0);
 		if (got > 0) {
-			add_range(view, low, low + ((size_t)got & ~(size_t)7),
+			dp_view_add(view, low, low + ((size_t)got & ~(size_t)7),
 			        (ptrdiff_t)((uintptr_t)lane->foreign - low));
 			return true;
 		}
@@ -159,14 +126,14 @@ static bool view_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t s
 	bool found = false;
 	view->count = 0;
 	*is_foreign = false;
-	if (is_inside(sp, self->stack_low, self->stack_high)) {
-		add_range(view, lowest_read(sp, self->stack_low), self->stack_high, 0);
+	if (dp_is_inside(sp, self->stack_low, self->stack_high)) {
+		dp_view_add(view, dp_lowest_read(sp, self->stack_low), self->stack_high, 0);
 		return true;
 	}
 	if (!(alternate->ss_flags & SS_DISABLE) && alternate->ss_size) {
 		const uintptr_t low = (uintptr_t)alternate->ss_sp;
-		if (is_inside(sp, low, low + alternate->ss_size)) {
-			add_range(view, lowest_read(sp, low), (low + alternate->ss_size) & ~(uintptr_t)7, 0);
+		if (dp_is_inside(sp, low, low + alternate->ss_size)) {
+			dp_view_add(view, dp_lowest_read(sp, low), (low + alternate->ss_size) & ~(uintptr_t)7, 0);
 			found = true;
 		}
 	}
@@ -179,102 +146,72 @@ static bool view_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t s
 
 /* ---- the sample ---- */
 
-/* After an interrupted handler on another stack the walk comes back to the thread's own one, where it may go on
- * reading only from the stack pointer of that moment. */
-static int walk_stack(struct dp_thread *self, struct dp_lane *lane, struct dp_walk *walk)
-{
-	const struct dp_code_map *map = hold_map(lane);
-	int count = dp_unwind(map, &lane->cache, walk, lane->frames, DP_FRAME_MAX);
-	if (walk->stop == DP_STOP_BAD_MEMORY && count < DP_FRAME_MAX && self->stack_high &&
-	        walk->stack.ranges[0].high != self->stack_high &&
-	        is_inside(walk->registers.value[DP_REG_SP], self->stack_low, self->stack_high)) {
-		walk->stack.count = 0;
-		add_range(&walk->stack, lowest_read(walk->registers.value[DP_REG_SP], self->stack_low),
-		        self->stack_high, 0);
-		/* The frame where it stopped is already written: it is the first of the second walk. */
-		const int first = --count;
-		count += dp_unwind(map, &lane->cache, walk, lane->frames + count, DP_FRAME_MAX - count);
-		for (int i = first; i < count; i++)
-			lane->frames[i].place = UINT32_MAX; /* a distance between two stacks means nothing */
-	}
-	return count;
-}
+/* Whole samples go before copies: what is left must hold some without one. */
+enum { RESERVE = 6 * 1024 };
 
-/* Code in no map: a JIT's, or of a library that was opened a moment ago. There a frame pointer may be any value, and
- * lead somewhere. */
-static bool is_unknown(const struct dp_walk *walk)
+/* How much of the stack the agent needs, from *low on. */
+static uint32_t whole_slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uintptr_t *low)
 {
-	return walk->stop == DP_STOP_NO_MAP || walk->met_unknown;
-}
-
-/* Can the agent go on where the table could not? */
-static bool is_agents(const struct dp_walk *walk)
-{
-	if (walk->stop == DP_STOP_PENDING || walk->stop == DP_STOP_COMPLEX)
-		return true;
-	return is_unknown(walk) &&
-	       dp_load_relaxed(&dp_host.loader_calls) != dp_load_relaxed(&dp_host.loader_calls_seen);
-}
-
-static enum dp_drop loss_of_stop(enum dp_stop stop)
-{
-	switch (stop) {
-	case DP_STOP_TRUNCATED:
-		return DP_DROP_TRUNCATED;
-	case DP_STOP_NO_MAP:
-		return DP_DROP_NO_MAP;
-	case DP_STOP_NO_CFI:
-		return DP_DROP_NO_CFI;
-	case DP_STOP_BAD_MEMORY:
-		return DP_DROP_BAD_MEMORY;
-	case DP_STOP_NO_PROGRESS:
-		return DP_DROP_NO_PROGRESS;
-	case DP_STOP_COMPLEX:
-	case DP_STOP_PENDING:
-		return DP_DROP_SLICE_FULL;
-	case DP_STOP_END:
-		break;
-	}
-	return DP_DROP_COUNT;
-}
-
-/* How much of the stack to copy for the agent: to its end, or what there is room for. */
-static uint32_t slice_size(const struct dp_lane *lane, const struct dp_stack_view *stack, uint32_t rest)
-{
-	enum { RESERVE = 6 * 1024 };
 	if (!stack->count)
 		return 0;
-	size_t size = stack->ranges[0].high - stack->ranges[0].low;
-	if (size > DP_SLICE_MAX)
-		size = DP_SLICE_MAX;
+	const struct dp_stack_range *range = &stack->ranges[0];
+	const uintptr_t high = lane->slice_high && lane->slice_high < range->high ? (lane->slice_high + 7) & ~(uintptr_t)7 : range->high;
+	*low = lane->slice_low > range->low ? lane->slice_low & ~(uintptr_t)7 : range->low;
+	const size_t size = *low < high ? high - *low : 0;
+	return size < DP_SLICE_MAX ? (uint32_t)size : DP_SLICE_MAX;
+}
+
+/* Of size bytes of the stack as many as there is room for, beside rest. */
+static uint32_t slice_size(const struct dp_lane *lane, uint32_t size, uint32_t rest)
+{
+	if (!size)
+		return 0;
 	const uint32_t used =
 	        dp_load_relaxed(&lane->view.ring->head) - dp_load_acquire(&lane->view.ring->tail);
 	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
 	if (room < rest)
 		return 0;
-	/* Whole samples go before copies: what is left must hold some without one. */
 	if (room - rest < RESERVE)
 		return 0;
 	if (size > room - rest - RESERVE)
 		size = room - rest - RESERVE;
-	return (uint32_t)(size & ~(size_t)7);
+	return size & ~7u;
 }
 
-static void write_record(struct dp_lane *lane, struct dp_record *record, const struct dp_registers *registers,
-        const struct dp_stack_view *stack, uint64_t weight_ns)
+static uint32_t padded_size(const struct dp_tick_text *text)
+{
+	return text->head.size_bytes ? (uint32_t)(sizeof text->head + text->head.size_bytes + 7) & ~7u : 0;
+}
+
+/* At offset of the record that is being written. What pads a text is what lay in the lane behind it. */
+static void put_texts(const struct dp_lane *lane, uint32_t offset)
+{
+	for (unsigned i = 0; i < DP_TEXTS; i++) {
+		const uint32_t size = padded_size(&lane->texts[i]);
+		dp_ring_put(&lane->view, offset, &lane->texts[i], size);
+		offset += size;
+	}
+}
+
+static void write_record(struct dp_thread *self, struct dp_lane *lane, struct dp_record *record,
+        const struct dp_registers *registers, const struct dp_stack_view *stack, uint64_t weight_ns)
 {
 	const uint32_t frames_size = record->frame_count * (uint32_t)sizeof(struct dp_frame);
 	const uint32_t managed_size = record->managed_count * (uint32_t)sizeof(struct dp_frame);
-	uint32_t at = sizeof *record + frames_size + managed_size;
+	uint32_t at = sizeof *record + frames_size + managed_size + record->texts_size;
+	self->wanted_bytes = at;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY)) {
-		record->slice_size = slice_size(lane, stack, at + sizeof *registers);
+		uintptr_t low = 0;
+		const uint32_t whole_size = whole_slice_size(lane, stack, &low);
+		self->wanted_bytes += (uint32_t)sizeof *registers + whole_size + RESERVE;
+		record->slice_size = slice_size(lane, whole_size, at + sizeof *registers);
 		if (record->slice_size < 64) {
 			if (record->flags & DP_RECORD_SLICE && record->stop != DP_STOP_END)
 				dp_count_loss(DP_DROP_SLICE_FULL, 0);
 			record->flags &= (uint16_t) ~(DP_RECORD_SLICE | DP_RECORD_VERIFY);
 			record->slice_size = 0;
 		} else {
-			record->slice_address = stack->ranges[0].low;
+			record->slice_address = low;
 		}
 	}
 	record->size_bytes = at + (record->slice_size ? (uint32_t)sizeof *registers + record->slice_size : 0);
@@ -285,39 +222,74 @@ static void write_record(struct dp_lane *lane, struct dp_record *record, const s
 	dp_ring_put(&lane->view, 0, record, sizeof *record);
 	dp_ring_put(&lane->view, sizeof *record, lane->frames, frames_size);
 	dp_ring_put(&lane->view, (uint32_t)sizeof *record + frames_size, lane->managed_frames, managed_size);
+	if (record->texts_size)
+		put_texts(lane, (uint32_t)sizeof *record + frames_size + managed_size);
 	if (record->slice_size) {
 		dp_ring_put(&lane->view, at, registers, sizeof *registers);
 		at += sizeof *registers;
 		dp_ring_put(&lane->view, at,
-		        (const uint8_t *)(stack->ranges[0].low + (uintptr_t)stack->ranges[0].shift),
+		        (const uint8_t *)(record->slice_address + (uintptr_t)stack->ranges[0].shift),
 		        record->slice_size);
 	}
 	dp_ring_commit(&lane->view, record->size_bytes);
 }
 
-/* Interpreters' frames. Their names go into the ring before the sample, as far as that leaves room for it. */
-static void walk_runtimes(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, uint32_t tick)
+/* Where it is a runtime that made the thread, or took it in, it knows the stack. Asked now and then. */
+static void ask_for_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp)
 {
-	static const enum dp_drop reasons[DP_RUNTIME_LOSSES] = {DP_DROP_MANAGED_TORN, DP_DROP_MANAGED_MISSING, DP_DROP_MANAGED_NAME};
+	uintptr_t low, high, usable;
+	if (self->stack_asked == DP_STACK_TOLD)
+		return;
+	const uint32_t asked = self->stack_asked++;
+	if (asked & (asked - 1) || !dp_runtimes_stack(&lane->managed, &low, &high, &usable) || !dp_is_inside(sp, low, high))
+		return;
+	if (!self->stack_high) {
+		self->stack_low = low;
+		self->stack_high = high;
+	}
+	if (usable > self->stack_usable)
+		self->stack_usable = usable;
+	self->stack_asked = DP_STACK_TOLD;
+}
+
+/* For managed frames. Their names go into the ring before the sample, as far as that leaves room for it. */
+static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, uint32_t tick)
+{
 	enum { RESERVE = 8 * 1024, NAMES_MOST = 16 * 1024 };
 	struct dp_managed_tick *managed = &lane->managed;
-	struct dp_record *record = &lane->record;
 	const uint32_t used = dp_ring_waiting(&lane->view);
 	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
 	dp_zero(managed, sizeof *managed);
 	managed->sp = sp;
-	managed->stack_high = is_inside(sp, self->stack_low, self->stack_high) ? self->stack_high : 0;
-	managed->native = lane->frames;
-	managed->native_count = record->frame_count;
+	managed->stack_high = dp_is_inside(sp, self->stack_low, self->stack_high) ? self->stack_high : 0;
 	managed->tick = tick;
 	managed->pid = dp_host.pid;
+	managed->tid = self->tid;
 	managed->may_call = !(dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP);
 	managed->ring = &lane->view;
 	managed->name_room = room < RESERVE ? 0 : room - RESERVE < NAMES_MOST ? room - RESERVE : NAMES_MOST;
 	managed->told = lane->told;
 	lane->has_told = true;
 	managed->frames = lane->managed_frames;
+	managed->texts = lane->texts;
+	managed->scratch = lane->scratch;
+	managed->memory = self->memory;
+	managed->owned = lane->owned;
+	for (unsigned i = 0; i < DP_TEXTS; i++)
+		lane->texts[i].head = (struct dp_record_text){.kind = (uint8_t)i};
+}
+
+/* Frames of runtimes that keep them beside the stack. */
+static void walk_runtimes(struct dp_lane *lane)
+{
+	static const enum dp_drop reasons[DP_RUNTIME_LOSSES] = {DP_DROP_MANAGED_TORN, DP_DROP_MANAGED_MISSING, DP_DROP_MANAGED_NAME};
+	struct dp_managed_tick *managed = &lane->managed;
+	struct dp_record *record = &lane->record;
+	managed->native = lane->frames;
+	managed->native_count = record->frame_count;
 	dp_runtimes_walk(managed);
+	for (unsigned i = 0; i < DP_TEXTS; i++)
+		record->texts_size = (uint16_t)(record->texts_size + padded_size(&lane->texts[i]));
 	record->managed_count = (uint16_t)managed->frame_count;
 	record->flags |= managed->record_flags;
 	for (unsigned i = 0; i < DP_RUNTIME_LOSSES; i++)
@@ -341,30 +313,33 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	record->generation = region ? dp_load_relaxed(&region->generation) : 0;
 	dp_registers_of(context, &walk->registers);
 	walk->is_caller = false;
-	walk->place_origin = 0;
+	walk->owned_low = walk->owned_high = 0;
+	const bool is_managed = dp_runtimes_are_there();
+	if (is_managed) {
+		prepare_managed(self, lane, dp_sp_of(context), tick);
+		dp_runtimes_own(&lane->managed, &walk->owned_low, &walk->owned_high);
+		ask_for_stack(self, lane, dp_sp_of(context));
+	}
 	if (!view_stack(self, lane, walk->registers.value[DP_REG_SP], &context->uc_stack, &walk->stack, &is_foreign))
 		dp_count_loss(DP_DROP_FOREIGN_STACK, 0);
 	if (is_foreign)
 		record->flags |= DP_RECORD_FOREIGN_STACK;
 	dp_copy(&lane->stack, &walk->stack, sizeof lane->stack);
-	record->frame_count = (uint16_t)walk_stack(self, lane, walk);
+	bool is_agents;
+	record->frame_count = (uint16_t)dp_walk_stack(self, lane, walk, &is_agents);
 	record->stop = (uint16_t)walk->stop;
-	if (is_unknown(walk))
-		dp_add_relaxed(&dp_host.unknown_code, 1);
-	if (lane->stack.count && is_agents(walk)) {
-		/* The agent walks again from the leaf: what the table could do is not needed. */
+	if (lane->stack.count && is_agents)
 		record->flags |= DP_RECORD_SLICE;
-	} else if (walk->stop != DP_STOP_END) {
-		dp_count_loss(loss_of_stop(walk->stop), 0);
-	}
+	else if (walk->stop != DP_STOP_END)
+		dp_count_loss(dp_loss_of_stop(walk->stop), 0);
 	if (lane->stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 &&
-	        !(record->flags & DP_RECORD_SLICE))
+	        !(record->flags & DP_RECORD_SLICE) && !(is_managed && lane->managed.has_stepped))
 		record->flags |= DP_RECORD_VERIFY;
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
 		dp_registers_of(context, &walk->registers);
-	if (dp_runtimes_are_there())
-		walk_runtimes(self, lane, dp_sp_of(context), tick);
-	write_record(lane, record, &walk->registers, &lane->stack, weight_ns);
+	if (is_managed)
+		walk_runtimes(lane);
+	write_record(self, lane, record, &walk->registers, &lane->stack, weight_ns);
 }
 
 /* Where there is no room to walk: the interrupted instruction alone. */
@@ -384,7 +359,7 @@ static void record_leaf(struct dp_thread *self, struct dp_lane *lane, const ucon
 	lane->frames[0].place = UINT32_MAX;
 	lane->frames[0].flags = DP_FRAME_EXACT;
 	dp_count_loss(DP_DROP_TINY_STACK, 0);
-	write_record(lane, record, &lane->walk.registers, &lane->stack, weight_ns);
+	write_record(self, lane, record, &lane->walk.registers, &lane->stack, weight_ns);
 }
 
 /* Bytes between here and the end of the stack that the handler runs on. */
@@ -392,9 +367,9 @@ static uintptr_t stack_left(const struct dp_thread *self, const ucontext_t *cont
 {
 	const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	const uintptr_t alternate = (uintptr_t)context->uc_stack.ss_sp;
-	if (is_inside(here, self->stack_low, self->stack_high))
+	if (dp_is_inside(here, self->stack_low, self->stack_high))
 		return here > self->stack_usable ? here - self->stack_usable : 0;
-	if (!(context->uc_stack.ss_flags & SS_DISABLE) && is_inside(here, alternate, alternate + context->uc_stack.ss_size))
+	if (!(context->uc_stack.ss_flags & SS_DISABLE) && dp_is_inside(here, alternate, alternate + context->uc_stack.ss_size))
 		return here - alternate;
 	return UINTPTR_MAX; /* not known */
 }
@@ -402,7 +377,7 @@ static uintptr_t stack_left(const struct dp_thread *self, const ucontext_t *cont
 /* Apart, so that its frame is not needed before it is known to fit. */
 static __attribute__((noinline)) void take_tick(struct dp_thread *self, const ucontext_t *context, uint64_t weight_ns, uintptr_t left)
 {
-	enum { WALK_BYTES = 1280, HOUSEKEEPING_BYTES = 4096 };
+	enum { WALK_BYTES = 1408, HOUSEKEEPING_BYTES = 4096 };
 	const uint32_t tick = dp_add_relaxed(&dp_host.ticks, 1) + 1;
 	struct dp_lane *lane = lease_lane(self);
 	if (lane) {

@@ -250,6 +250,8 @@ __attribute__((constructor)) static void on_load(void)
 {
 	if (getauxval(AT_SECURE))
 		return; /* a setuid program is nobody's to look into */
+	if (dp_is_second_copy())
+		return; /* one of us is enough */
 	dp_real_init();
 	dp_settings_init(&settings);
 	dp_settings_load(&settings, environ, &listener);

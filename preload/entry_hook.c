@@ -3,6 +3,9 @@
  * dlopen). */
 #include "preload/hooks.h"
 
+#define DEEPPROF_IMPLEMENTATION
+#include "deepprof.h"
+
 #include <elf.h>
 #include <link.h>
 #include <string.h>
@@ -83,4 +86,14 @@ bool dp_is_preloaded(const char *self_path)
 	/* By /etc/ld.so.preload: nobody asked for us, yet we came first. */
 	dl_iterate_phdr(on_object, &order);
 	return !order.is_needed && order.is_before_libc;
+}
+
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+
+/* Names that both export mean the first one's. */
+bool dp_is_second_copy(void)
+{
+	const uintptr_t start = (uintptr_t)deepprof_start;
+	return start < (uintptr_t)__ehdr_start || start >= (uintptr_t)_end;
 }

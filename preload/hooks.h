@@ -26,6 +26,8 @@ bool dp_parent_is_host(void);
 
 /* Was it a user who brought us (LD_PRELOAD, /etc/ld.so.preload), and not the program (linked, dlopen)? */
 bool dp_is_preloaded(const char *self_path);
+/* Was another copy of this library, of another file, there first? */
+bool dp_is_second_copy(void);
 /* Options of deepprof_start(), before environment and file; NULL: as before. 1: settings changed; 0: they did not;
  * -EINVAL, said on stderr. */
 int dp_options_set(const char *options);

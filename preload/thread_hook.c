@@ -17,18 +17,18 @@ static bool has_end_key;
 
 
 /* Destructors of the application's run before and after ours: the timer stays until the last round. Which one it is
- * stands in the low bits of the value; asking who we are is left to the end, it is a system call. */
+ * stands in the low bits of the value. A raw fork's child has the value too, but not the region. */
 static void on_thread_end(void *value)
 {
 	enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 2, ROUND_BITS = _Alignof(struct dp_thread) - 1 };
 	_Static_assert(ROUNDS >= 0 && ROUNDS <= ROUND_BITS, "rounds must fit below the record's address");
 	const uintptr_t round = (uintptr_t)value & ROUND_BITS;
 	struct dp_thread *thread = (struct dp_thread *)((uintptr_t)value - round);
-	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP)
+	if (dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP || dp_load_relaxed(&dp_owner.pid) != dp_host.pid)
 		return; /* the filter came after the timer, which stays */
 	if (round < ROUNDS && pthread_setspecific(end_key, (char *)value + 1) == 0)
 		return;
-	if (dp_load_relaxed(&thread->state) == DP_THREAD_FREE || thread->tid != (int32_t)DP_SYS0(SYS_gettid))
+	if (dp_load_relaxed(&thread->state) == DP_THREAD_FREE || thread->self != (uintptr_t)__builtin_thread_pointer())
 		return; /* forked meanwhile: the record is another's */
 	/* Somebody who starts or stops the profiler may have it in hands. */
 	for (int i = 0; i < 1000; i++) {
@@ -77,6 +77,7 @@ static void *run_thread(void *argument)
 	const bool is_apart = thread->is_apart;
 	find_stack(thread, thread->stack_size);
 	thread->is_new = true;
+	thread->self = (uintptr_t)__builtin_thread_pointer();
 	const int32_t tid = (int32_t)DP_SYS0(SYS_gettid);
 	if (dp_load_relaxed(&dp_host.siblings_armed))
 		give_up_other_timer(tid);

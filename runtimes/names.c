@@ -32,7 +32,7 @@ static char *put_utf8(char *to, uint32_t point)
 	return to;
 }
 
-static char *text_of(const uint8_t *bytes, uint32_t size, unsigned width)
+char *dp_utf8_of(const uint8_t *bytes, uint32_t size, unsigned width)
 {
 	char *text = malloc((size_t)size * 4 + 1), *at = text;
 	if (!text)
@@ -99,8 +99,8 @@ bool dp_names_take(struct dp_names *names, const uint8_t *bytes, size_t size)
 	if (!name)
 		return true;
 	bytes += sizeof record;
-	name->name = text_of(bytes, record.name_size, record.name_width);
-	name->file = text_of(bytes + record.name_size, record.file_size, record.file_width);
+	name->name = dp_utf8_of(bytes, record.name_size, record.name_width);
+	name->file = dp_utf8_of(bytes + record.name_size, record.file_size, record.file_width);
 	name->lines = malloc(record.lines_size + 1);
 	if (!name->name || !name->file || !name->lines) {
 		name_free(name);

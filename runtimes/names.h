@@ -39,6 +39,9 @@ struct dp_name_place {
 	const char *root, *cwd; /* "" or "/proc/PID/root"; the host's folder at its start */
 };
 
+/* NUL-terminated UTF-8 of a text whose code points have width bytes each, 0: UTF-8. To be freed; NULL: no memory. */
+char *dp_utf8_of(const uint8_t *bytes, uint32_t size, unsigned width);
+
 /* One name record. False: it makes no sense. */
 bool dp_names_take(struct dp_names *names, const uint8_t *bytes, size_t size);
 void dp_names_free(struct dp_names *names);
@@ -63,6 +66,6 @@ struct dp_runtime_names {
 	bool (*is_machinery)(const char *function);
 	void (*version)(uint8_t version, char *text, size_t size); /* NULL: not told */
 };
-extern const struct dp_runtime_names dp_python_names;
+extern const struct dp_runtime_names dp_python_names, dp_hotspot_names;
 
 #endif

@@ -4,6 +4,7 @@
 
 static const struct dp_runtime_names *const table[DP_NAME_RUNTIMES] = {
         [DP_FRAME_PYTHON] = &dp_python_names,
+        [DP_FRAME_JVM] = &dp_hotspot_names,
 };
 
 bool dp_names_describe(struct dp_names *names, enum dp_frame_runtime runtime, uint64_t id, const struct dp_name_place *place,

@@ -35,6 +35,9 @@ struct dp_finish_input {
 	uint64_t stack_address; /* of stack[0] in the host */
 	const uint8_t *stack;
 	size_t stack_size;
+	bool is_caller;  /* registers (pc, sp, fp) are a caller's: pc is a return address */
+	uint64_t origin; /* what places count from; 0: registers' stack pointer */
+	uint64_t end_sp; /* 0, or: frames are looked for below this stack pointer and in modules alone; DP_STOP_OWNED: so far it is */
 	/* The module with this code address, or NULL. Pointers must stay valid while the finisher lives. */
 	const struct dp_finish_module *(*find)(void *context, uint64_t pc);
 	void *context;

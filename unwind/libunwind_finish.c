@@ -511,12 +511,12 @@ static int step(struct finish *finish)
 int dp_finish(struct dp_finisher *finisher, const struct dp_finish_input *input, struct dp_frame *frames,
 	int max, enum dp_stop *stop)
 {
-	const uint64_t origin = input->registers.value[DP_REG_SP];
+	const uint64_t origin = input->origin ? input->origin : input->registers.value[DP_REG_SP];
 	struct finish finish = {
 		.finisher = finisher,
 		.pc = input->registers.value[DP_REG_PC],
-		.sp = origin,
-		.is_exact = true,
+		.sp = input->registers.value[DP_REG_SP],
+		.is_exact = !input->is_caller,
 	};
 	int count = 0, ret = DP_STOP_NO_CFI;
 
@@ -547,6 +547,10 @@ int dp_finish(struct dp_finisher *finisher, const struct dp_finish_input *input,
 		}
 		if (finish.sp >= origin && (finish.sp - origin) / 8 < UINT32_MAX)
 			frame->place = (finish.sp - origin) / 8;
+		if (input->end_sp && (finish.sp >= input->end_sp || !module_of(finisher, finish.pc - !finish.is_exact))) {
+			ret = DP_STOP_OWNED;
+			break;
+		}
 		if (count == max) {
 			ret = DP_STOP_TRUNCATED;
 			break;

@@ -69,16 +69,19 @@ enum dp_stop {
 	DP_STOP_NO_CFI,      /* code without a row, and its frame pointer led nowhere */
 	DP_STOP_BAD_MEMORY,  /* a needed word lies outside the view */
 	DP_STOP_NO_PROGRESS, /* the CFA did not grow */
+	DP_STOP_TORN,        /* the reader that owns the code could not step through it */
+	DP_STOP_OWNED,       /* code between owned_low and owned_high: whoever owns it walks on. Never in a record */
 };
 
 struct dp_walk {
 	/* in: at the tick, or where another reader handed the walk back. out: those of the last frame
-	 * written, or of the unknown code that a guess led to (DP_STOP_NO_MAP), as far as a walk knows them
-	 * (pc, sp and fp). */
+	 * written, or of the unknown code that a guess led to (DP_STOP_NO_MAP) or of what is owned (DP_STOP_OWNED,
+	 * not written), as far as a walk knows them (pc, sp and fp). */
 	struct dp_registers registers;
 	struct dp_stack_view stack;
 	bool is_caller;         /* in, out: registers' pc is a return address; false at a tick */
 	uintptr_t place_origin; /* in: what places count from; 0 means registers' stack pointer */
+	uintptr_t owned_low, owned_high; /* in: code in no object that another reader steps through; 0, 0: none */
 	enum dp_stop stop;      /* out */
 	/* out: a frame pointer was followed in code of no known object. Right for a JIT; wrong for an object that
 	 * nobody has told of yet. */

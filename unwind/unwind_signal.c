@@ -160,6 +160,8 @@ static __attribute__((noinline)) int step_slowly(const struct dp_code_map *map, 
 {
 	if (rule == DP_RULE_PENDING)
 		return DP_STOP_PENDING;
+	if (rule == DP_RULE_NO_MAP && position->pc - walk->owned_low < walk->owned_high - walk->owned_low)
+		return DP_STOP_OWNED;
 	if (rule == DP_RULE_GAP || rule == DP_RULE_NO_MAP)
 		return step_without_cfi(map, walk, window, rule, position, next, cfa);
 	return dp_step(walk, window, rule, position, next, cfa);
@@ -224,7 +226,7 @@ int dp_unwind(const struct dp_code_map *map, struct dp_rule_cache *cache, struct
 
 			stop = step_slowly(map, walk, &window, rule, &position, &caller, &slow_cfa);
 			if (stop != DP_STEP_OK) {
-				if (stop == DP_STOP_NO_MAP && at.is_guessed && count > 1)
+				if (stop == DP_STOP_OWNED || (stop == DP_STOP_NO_MAP && at.is_guessed && count > 1))
 					count--; /* a guess that led into no code and no further is none */
 				else
 					write_frame(frame, at.pc, UINT32_MAX, flags_of(&at));

@@ -1,124 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Is a module CPython, which version, and where is what we read? By its dynamic symbols, which every build exports. */
 #include "runtimes/python/python.h"
+#include "runtimes/dynamic.h"
 
 #include "base/atomic.h"
 #include "base/syscall.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <link.h>
 
 struct dp_python_library dp_python_libraries[DP_PYTHON_LIBRARIES];
 struct dp_python_range dp_python_switchers[DP_PYTHON_SWITCHERS];
 
-/* ---- dynamic symbols ---- */
-
-struct symbols {
-	const struct dp_runtime_module *module;
-	uintptr_t hash, table, texts;
-	uint32_t bucket_count, first, bloom_count, bloom_shift;
-};
-
-static uintptr_t absolute(const struct dp_runtime_module *module, uintptr_t value)
-{
-	return value < module->bias ? value + module->bias : value; /* glibc has relocated it, musl has not */
-}
-
-static bool find_symbols(const struct dp_runtime_module *module, struct symbols *symbols)
-{
-	enum { ENTRIES_MOST = 128 };
-	const ElfW(Phdr) *headers = module->headers;
-	uint32_t head[4];
-	dp_zero(symbols, sizeof *symbols);
-	symbols->module = module;
-	for (unsigned i = 0; i < module->header_count; i++) {
-		if (headers[i].p_type != PT_DYNAMIC)
-			continue;
-		for (unsigned n = 0; n < ENTRIES_MOST; n++) {
-			ElfW(Dyn) entry;
-			if (!module->read(module->bias + headers[i].p_vaddr + n * sizeof entry, &entry, sizeof entry) ||
-			        entry.d_tag == DT_NULL)
-				break;
-			if (entry.d_tag == DT_GNU_HASH)
-				symbols->hash = absolute(module, entry.d_un.d_ptr);
-			else if (entry.d_tag == DT_SYMTAB)
-				symbols->table = absolute(module, entry.d_un.d_ptr);
-			else if (entry.d_tag == DT_STRTAB)
-				symbols->texts = absolute(module, entry.d_un.d_ptr);
-		}
-	}
-	if (!symbols->hash || !symbols->table || !symbols->texts || !module->read(symbols->hash, head, sizeof head))
-		return false;
-	symbols->bucket_count = head[0];
-	symbols->first = head[1];
-	symbols->bloom_count = head[2];
-	symbols->bloom_shift = head[3];
-	return symbols->bucket_count && symbols->bloom_count && !(symbols->bloom_count & (symbols->bloom_count - 1)) &&
-	       symbols->bloom_shift < 32;
-}
-
-static bool is_text(const struct symbols *symbols, uint32_t at, const char *name)
-{
-	char text[48];
-	uint32_t size = 0;
-	while (name[size])
-		size++;
-	if (size + 1 > sizeof text || !symbols->module->read(symbols->texts + at, text, size + 1))
-		return false;
-	for (uint32_t i = 0; i <= size; i++)
-		if (text[i] != name[i])
-			return false;
-	return true;
-}
-
-/* By the GNU hash table. 0: it has none. */
-static uintptr_t find(const struct symbols *symbols, const char *name, uintptr_t *size)
-{
-	enum { CHAIN_MOST = 4096 };
-	const struct dp_runtime_module *module = symbols->module;
-	uint32_t hash = 5381, at, link;
-	for (const char *c = name; *c; c++)
-		hash = hash * 33 + (uint8_t)*c;
-	uint64_t bloom;
-	const uintptr_t blooms = symbols->hash + 16;
-	if (!module->read(blooms + (hash / 64 & (symbols->bloom_count - 1)) * 8, &bloom, sizeof bloom) ||
-	        !(bloom >> hash % 64 & 1) || !(bloom >> (hash >> symbols->bloom_shift) % 64 & 1))
-		return 0;
-	const uintptr_t buckets = blooms + (uintptr_t)symbols->bloom_count * 8;
-	const uintptr_t chains = buckets + (uintptr_t)symbols->bucket_count * 4;
-	if (!module->read(buckets + hash % symbols->bucket_count * 4, &at, sizeof at) || at < symbols->first)
-		return 0;
-	for (unsigned i = 0; i < CHAIN_MOST; i++, at++) {
-		if (!module->read(chains + (uintptr_t)(at - symbols->first) * 4, &link, sizeof link))
-			return 0;
-		if ((link | 1) == (hash | 1)) {
-			ElfW(Sym) symbol;
-			if (module->read(symbols->table + (uintptr_t)at * sizeof symbol, &symbol, sizeof symbol) &&
-			        symbol.st_shndx != SHN_UNDEF && is_text(symbols, symbol.st_name, name)) {
-				if (size)
-					*size = symbol.st_size;
-				return module->bias + symbol.st_value;
-			}
-		}
-		if (link & 1)
-			return 0;
-	}
-	return 0;
-}
-
 /* ---- the version ---- */
 
-static unsigned minor_of(const struct symbols *symbols)
+static unsigned minor_of(const struct dp_dynamic *symbols)
 {
-	const uintptr_t version = find(symbols, "Py_Version", NULL);
+	const uintptr_t version = dp_dynamic_find(symbols, "Py_Version", NULL);
 	uint32_t value;
 	if (version)
 		return symbols->module->read(version, &value, sizeof value) && value >> 24 == 3 ? value >> 16 & 0xff : 0;
 	/* Each of these came with the version. */
-	return find(symbols, "Py_NewRef", NULL)                     ? 10
-	       : find(symbols, "PyFrame_GetCode", NULL)             ? 9
-	       : find(symbols, "PyCode_NewWithPosOnlyArgs", NULL) ? 8
+	return dp_dynamic_find(symbols, "Py_NewRef", NULL)                     ? 10
+	       : dp_dynamic_find(symbols, "PyFrame_GetCode", NULL)             ? 9
+	       : dp_dynamic_find(symbols, "PyCode_NewWithPosOnlyArgs", NULL) ? 8
 	                                                            : 7;
 }
 
@@ -141,11 +45,11 @@ static bool read_head(const struct dp_runtime_module *module, uintptr_t runtime,
 
 /* 3.15 keeps the thread state in a TLS variable; where, PyGILState_GetThisThreadState says in its first instructions
  * where the variable is in the static TLS block: mov %fs:OFFSET, %rax. */
-static intptr_t find_tls_offset(const struct symbols *symbols)
+static intptr_t find_tls_offset(const struct dp_dynamic *symbols)
 {
 	static const uint8_t load[] = {0x64, 0x48, 0x8b, 0x04, 0x25};
 	uint8_t code[24];
-	const uintptr_t function = find(symbols, "PyGILState_GetThisThreadState", NULL);
+	const uintptr_t function = dp_dynamic_find(symbols, "PyGILState_GetThisThreadState", NULL);
 	if (!function || !symbols->module->read(function, code, sizeof code))
 		return 0;
 	for (unsigned i = 0; i + sizeof load + 4 <= sizeof code; i++) {
@@ -228,14 +132,14 @@ static void keep_path(struct dp_python_library *library, const char *path)
 
 int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t refusal_size)
 {
-	struct symbols symbols;
+	struct dp_dynamic symbols;
 	struct dp_python_library *library = NULL;
 	if (module->path && has_greenlet_name(module->path))
 		add_switcher(module);
-	if (!find_symbols(module, &symbols))
+	if (!dp_dynamic_init(&symbols, module))
 		return 0;
 	uintptr_t runtime_size = 0;
-	const uintptr_t runtime = find(&symbols, "_PyRuntime", &runtime_size);
+	const uintptr_t runtime = dp_dynamic_find(&symbols, "_PyRuntime", &runtime_size);
 	if (!runtime)
 		return 0;
 	for (unsigned i = 0; i < DP_PYTHON_LIBRARIES && !library; i++) {
@@ -253,7 +157,7 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 		refuse(refusal, refusal_size, minor, " is not one that this version reads (3.8 to 3.15)");
 		return -ENOTSUP;
 	}
-	if (find(&symbols, "_Py_NegativeRefcount", NULL)) {
+	if (dp_dynamic_find(&symbols, "_Py_NegativeRefcount", NULL)) {
 		refuse(refusal, refusal_size, minor, " is a debug build");
 		return -ENOTSUP;
 	}
@@ -269,10 +173,16 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 	}
 	library->runtime = runtime;
 	library->runtime_size = runtime_size;
-	library->code_type = find(&symbols, "PyCode_Type", NULL);
-	library->text_type = find(&symbols, "PyUnicode_Type", NULL);
-	library->bytes_type = find(&symbols, "PyBytes_Type", NULL);
-	library->loop = find(&symbols, "_PyEval_EvalFrameDefault", &library->loop_size);
+	library->code_type = dp_dynamic_find(&symbols, "PyCode_Type", NULL);
+	library->text_type = dp_dynamic_find(&symbols, "PyUnicode_Type", NULL);
+	library->bytes_type = dp_dynamic_find(&symbols, "PyBytes_Type", NULL);
+	library->dict_type = dp_dynamic_find(&symbols, "PyDict_Type", NULL);
+	library->coroutine_type = dp_dynamic_find(&symbols, "PyCoro_Type", NULL);
+	library->generator_type = dp_dynamic_find(&symbols, "PyGen_Type", NULL);
+	library->function_type = dp_dynamic_find(&symbols, "PyFunction_Type", NULL);
+	library->method_type = dp_dynamic_find(&symbols, "PyMethod_Type", NULL);
+	library->builtin_type = dp_dynamic_find(&symbols, "PyCFunction_Type", NULL);
+	library->loop = dp_dynamic_find(&symbols, "_PyEval_EvalFrameDefault", &library->loop_size);
 	library->start = module->start;
 	library->end = module->end;
 	if (!library->code_type || !library->text_type || !library->bytes_type || !library->loop) {

@@ -1,35 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0
  * CPython's layouts, one line a minor version, as its own headers give them to a compiler on x86-64 and aarch64 Linux:
  * 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1, 3.13.0, 3.14.10, 3.15.2 (Include/cpython/pystate.h, Include/cpython/code.h,
- * Include/internal/pycore_frame.h, pycore_interpframe_structs.h, pycore_runtime.h, pycore_runtime_structs.h). */
+ * Include/internal/pycore_frame.h, pycore_interpframe_structs.h, pycore_runtime.h, pycore_runtime_structs.h, pycore_interp.h,
+ * pycore_tstate.h). asyncio's are the debug information's of _asyncio.so, from 3.14 on what its section .AsyncioDebug says
+ * (Modules/_asynciomodule.c). */
 #include "runtimes/python/python.h"
 
 static const struct dp_python_layout layouts[] = {
         {8, .chain = DP_PYTHON_OBJECTS, .tss_key = 1392, .tstate_current = 1368, .interpreters_head = 32, .interp = 16,
                 .thread_id = 176, .frame = 24, .previous = 24, .code = 32, .place = 104, .first_line = 40, .file = 104,
-                .name = 112, .lines = 120, .object = 16, .ascii = 48, .compact = 72, .state_shift = 2},
+                .name = 112, .lines = 120, .object = 16, .ascii = 48, .compact = 72,
+                .state_shift = 2,
+                .attributes = DP_PYTHON_DICT_POINTER, .locals = 360,
+                .modules = 56, .frame_generator = 96, .coroutine_frame = 16, .task_size = 144, .task_coroutine = 112,
+                .task_name = 120, .closure = 48},
         {9, .chain = DP_PYTHON_OBJECTS, .tss_key = 584, .tstate_current = 568, .interpreters_head = 32, .interp = 16,
                 .thread_id = 176, .frame = 24, .previous = 24, .code = 32, .place = 104, .first_line = 40, .file = 104,
-                .name = 112, .lines = 120, .object = 16, .ascii = 48, .compact = 72, .state_shift = 2},
+                .name = 112, .lines = 120, .object = 16, .ascii = 48, .compact = 72,
+                .state_shift = 2,
+                .attributes = DP_PYTHON_DICT_POINTER, .locals = 360,
+                .modules = 856, .frame_generator = 96, .coroutine_frame = 16, .task_size = 184, .task_coroutine = 152,
+                .task_name = 160, .closure = 48},
         {10, .chain = DP_PYTHON_OBJECTS_CFRAME, .tss_key = 584, .tstate_current = 568, .interpreters_head = 32, .interp = 16,
                 .thread_id = 176, .frame = 24, .root_cframe = 264, .cframe_previous = 8, .previous = 24, .code = 32,
-                .place = 96, .first_line = 40, .file = 104, .name = 112, .lines = 120, .object = 16, .ascii = 48, .compact = 72, .state_shift = 2},
+                .place = 96, .first_line = 40, .file = 104, .name = 112, .lines = 120, .object = 16, .ascii = 48, .compact = 72,
+                .state_shift = 2,
+                .attributes = DP_PYTHON_DICT_POINTER, .locals = 352,
+                .modules = 856, .frame_generator = 88, .coroutine_frame = 16, .frame_state = 108, .task_size = 192,
+                .task_coroutine = 160, .task_name = 168, .closure = 72},
         {11, .chain = DP_PYTHON_CFRAMES, .tss_key = 592, .tstate_current = 576, .interpreters_head = 40, .interp = 16,
                 .thread_id = 152, .frame = 56, .root_cframe = 336, .cframe_frame = 8, .cframe_previous = 16,
                 .previous = 48, .code = 32, .place = 56, .owner = 69, .is_entry = 68, .first_line = 72, .file = 112,
-                .name = 128, .lines = 136, .instructions = 184, .object = 16, .ascii = 48, .compact = 72, .state_shift = 2},
+                .name = 128, .lines = 136, .instructions = 184, .object = 16, .ascii = 48, .compact = 72,
+                .state_shift = 2,
+                .attributes = DP_PYTHON_VALUES_POINTER, .locals = 72, .cached_keys = 872,
+                .modules = 888, .coroutine_frame = 80, .coroutine_state = 75, .task_size = 176, .task_coroutine = 136,
+                .task_name = 144, .closure = 72},
         {12, .chain = DP_PYTHON_CFRAME_SHIMS, .tss_key = 1544, .interp = 16, .status = 24, .thread_id = 136, .frame = 56,
                 .cframe_frame = 0, .cframe_previous = 8, .previous = 8, .code = 0, .place = 56, .owner = 70,
-                .first_line = 68, .file = 112, .name = 128, .lines = 136, .instructions = 192, .object = 16, .ascii = 40, .compact = 56, .state_shift = 2},
+                .first_line = 68, .file = 112, .name = 128, .lines = 136, .instructions = 192, .object = 16, .ascii = 40, .compact = 56,
+                .state_shift = 2,
+                .attributes = DP_PYTHON_TAGGED_POINTER, .locals = 72, .cached_keys = 880,
+                .modules = 944, .coroutine_frame = 72, .coroutine_state = 67, .task_size = 176, .task_coroutine = 136,
+                .task_name = 144, .closure = 72},
         {13, .chain = DP_PYTHON_SHIMS, .tss_key = 2160, .interp = 16, .status = 32, .thread_id = 152, .frame = 72, .previous = 8,
                 .code = 0, .place = 56, .owner = 70, .first_line = 68, .file = 112, .name = 128, .lines = 136,
-                .instructions = 200, .object = 16, .ascii = 40, .compact = 56, .state_shift = 2},
+                .instructions = 200, .object = 16, .ascii = 40, .compact = 56,
+                .state_shift = 2,
+                .attributes = DP_PYTHON_INLINE_VALUES, .locals = 72, .cached_keys = 880,
+                .modules = 7656, .coroutine_frame = 72, .coroutine_state = 67, .task_size = 144, .task_coroutine = 120,
+                .task_name = 128, .closure = 72},
         {14, .chain = DP_PYTHON_SHIMS, .tss_key = 2336, .interp = 16, .status = 32, .thread_id = 152, .frame = 72, .previous = 8,
                 .code = 0, .place = 56, .owner = 74, .first_line = 68, .file = 112, .name = 128, .lines = 136,
-                .instructions = 208, .object = 16, .ascii = 40, .compact = 56, .state_shift = 2},
+                .instructions = 208, .object = 16, .ascii = 40, .compact = 56,
+                .state_shift = 2,
+                .attributes = DP_PYTHON_INLINE_VALUES, .locals = 80, .cached_keys = 880,
+                .running_task = 872, .coroutine_frame = 72, .coroutine_state = 67, .task_size = 168,
+                .task_coroutine = 128, .task_name = 136, .awaited_by = 96},
         {15, .chain = DP_PYTHON_SHIMS, .interp = 16, .status = 32, .thread_id = 176, .frame = 72, .previous = 8, .code = 0,
                 .place = 56, .owner = 74, .first_line = 68, .file = 112, .name = 128, .lines = 136, .instructions = 208,
-                .object = 16, .ascii = 40, .compact = 56, .state_shift = 2},
+                .object = 16, .ascii = 40, .compact = 56,
+                .state_shift = 2,
+                .attributes = DP_PYTHON_INLINE_VALUES, .locals = 80, .cached_keys = 888,
+                .running_task = 1032, .coroutine_frame = 72, .coroutine_state = 67, .task_size = 168,
+                .task_coroutine = 128, .task_name = 136, .awaited_by = 96},
         /* Free-threaded: the same headers compiled with Py_GIL_DISABLED. */
         {13, .is_free_threaded = true, .chain = DP_PYTHON_SHIMS, .tss_key = 2160, .interp = 16, .status = 32, .thread_id = 152,
                 .frame = 72, .previous = 8, .code = 0, .place = 56, .owner = 70, .first_line = 84, .file = 128, .name = 144,
@@ -86,7 +120,7 @@ static const struct {
 
 bool dp_python_take_offsets(const struct dp_runtime_module *module, uintptr_t runtime, struct dp_python_layout *layout)
 {
-	enum { STATE_MOST = 4096, OBJECT_MOST = 256, HEADER = 16 };
+	enum { STATE_MOST = 4096, OBJECT_MOST = 256, HEADER = 16, PUBLISHED_MODULES_OF_3_13 = 11 };
 	uint16_t at[PUBLISHED_COUNT];
 	const uint8_t *words = NULL;
 	for (unsigned i = 0; i < sizeof published / sizeof *published; i++)
@@ -117,6 +151,10 @@ bool dp_python_take_offsets(const struct dp_runtime_module *module, uintptr_t ru
 	layout->instructions = (uint8_t)at[PUBLISHED_CO_CODE_ADAPTIVE];
 	layout->ascii = (uint8_t)at[PUBLISHED_ASCIIOBJECT_SIZE];
 	layout->compact = (uint8_t)(at[PUBLISHED_ASCIIOBJECT_SIZE] + HEADER);
+	uint64_t modules;
+	if (layout->modules && module->read(runtime + PUBLISHED_MODULES_OF_3_13 * sizeof modules, &modules, sizeof modules) &&
+	        modules < UINT16_MAX)
+		layout->modules = (uint16_t)modules;
 	/* What a walk reads at once. */
 	return layout->lines + 8u <= DP_PYTHON_CODE_BYTES && layout->name + 8u <= DP_PYTHON_CODE_BYTES &&
 	       layout->file + 8u <= DP_PYTHON_CODE_BYTES && layout->first_line + 4u <= DP_PYTHON_CODE_BYTES;

@@ -27,6 +27,7 @@ enum {
 	WINDOW_BYTES = DP_PYTHON_CODE_BYTES, /* read at once in doubt */
 	FRAME_BYTES = 80,
 	FRAME_OBJECT_BYTES = 112,
+	OWNER_GENERATOR = 1,
 	OWNER_C = 3,           /* from here on a shim, not a frame */
 	ACTIVE = 1 << 4,       /* _status.active: attached to its interpreter */
 };
@@ -42,11 +43,13 @@ struct walk {
 	uint32_t native; /* where the search for a marker's native frame goes on */
 	uint32_t reads;  /* that may still be made: a chain that was torn may lead in a circle */
 	uint32_t lowest; /* place that the next marker may have: they go up the stack */
-	bool is_doubtful;
+	uintptr_t last;  /* the frame met last, and its id: of a whole chain the root */
+	uint64_t last_id;
+	bool is_doubtful, is_held;
 	bool is_trial;   /* what names are made of is looked at too */
 	uintptr_t window_at; /* in doubt: what window holds */
 	size_t window_size;
-	uint8_t window[WINDOW_BYTES];
+	uint8_t *window; /* WINDOW_BYTES */
 };
 
 /* ---- reading ---- */
@@ -184,6 +187,7 @@ static void find_holder(struct walk *walk)
 	} else {
 		is_held = *(const uint32_t *)(walk->state + layout->status) & ACTIVE;
 	}
+	walk->is_held = is_held;
 	walk->tick->record_flags |= is_held ? DP_RECORD_GIL_HELD : DP_RECORD_GIL_FREE;
 }
 
@@ -274,20 +278,14 @@ static bool is_code(struct walk *walk, uintptr_t code)
 static bool add_code(struct walk *walk, uintptr_t code, uintptr_t start, uintptr_t place)
 {
 	const struct dp_python_layout *layout = walk->layout;
-	uintptr_t type, unit;
+	uintptr_t type;
 	if (!look_ahead(walk, code, WINDOW_BYTES) || !read_word(walk, code + layout->object - 8, &type) || type != walk->library->code_type ||
 	        (walk->is_trial && walk->count < TRIAL_FRAMES && !is_code(walk, code)))
 		return false;
-	if (layout->minor <= 9)
-		unit = (uintptr_t)((intptr_t)(int32_t)place / 2 + ((int32_t)place >= 0));
-	else if (layout->minor == 10)
-		unit = (uintptr_t)((intptr_t)(int32_t)place + 1);
-	else
-		unit = place + 2 >= start ? (place + 2 - start) / 2 : 0;
-	if (unit >= DP_PYTHON_PLACE_LINE)
-		unit = 0;
+	const uint64_t unit = dp_python_unit(layout, start, place);
 	/* A dead object may still look like one, with names that are gone: in doubt they are not followed. */
-	add_frame(walk, dp_python_id(walk->tick, layout, code, walk->is_doubtful ? walk->window : NULL, unit));
+	walk->last_id = dp_python_id(walk->tick, layout, code, walk->is_doubtful ? walk->window : NULL, unit);
+	add_frame(walk, walk->last_id);
 	return true;
 }
 
@@ -297,11 +295,31 @@ static bool open_frame(struct walk *walk, uintptr_t frame)
 	       look_ahead(walk, frame, walk->layout->minor <= 10 ? FRAME_OBJECT_BYTES : FRAME_BYTES);
 }
 
+/* Whose frame it is; 0: an ordinary function's. */
+static uintptr_t generator_of(struct walk *walk, uintptr_t frame)
+{
+	const struct dp_python_layout *layout = walk->layout;
+	uintptr_t generator;
+	uint8_t owner;
+	if (layout->minor <= 10)
+		return read_word(walk, frame + layout->frame_generator, &generator) ? generator : 0;
+	return read_bytes(walk, frame + layout->owner, &owner, 1) && owner == OWNER_GENERATOR ? frame - layout->coroutine_frame : 0;
+}
+
+static void keep_generator(struct walk *walk, uintptr_t generator)
+{
+	struct dp_python_coroutines *met = dp_python_coroutines(walk->tick);
+	const uint64_t at = met->count++ % DP_PYTHON_COROUTINES;
+	met->at[at].object = generator;
+	met->at[at].frame = walk->count - 1;
+}
+
 /* One frame that is open and no shim; and the one that it was called from. */
 static bool take_frame(struct walk *walk, uintptr_t frame, uintptr_t *previous)
 {
 	const struct dp_python_layout *layout = walk->layout;
 	uintptr_t code, place, start = 0;
+	walk->last = frame;
 	if (!read_word(walk, frame + layout->code, &code) || !read_word(walk, frame + layout->previous, previous))
 		return false;
 	code &= ~(uintptr_t)7; /* from 3.14 on with a tag */
@@ -313,7 +331,12 @@ static bool take_frame(struct walk *walk, uintptr_t frame, uintptr_t *previous)
 	} else if (!read_word(walk, frame + layout->place, &place) || !find_instructions(walk, frame, code, &start)) {
 		return false;
 	}
-	return add_code(walk, code, start, place);
+	const uintptr_t generator = generator_of(walk, frame);
+	if (!add_code(walk, code, start, place))
+		return false;
+	if (generator)
+		keep_generator(walk, generator);
+	return true;
 }
 
 /* ---- the chains ---- */
@@ -573,6 +596,7 @@ static bool walk_once(struct walk *walk, bool is_doubtful)
 	walk->count = walk->run = walk->native = walk->lowest = 0;
 	walk->reads = is_doubtful ? DOUBTFUL_READS_MOST : READS_MOST;
 	walk->window_size = 0;
+	dp_python_coroutines(walk->tick)->count = 0;
 	return walk_chain(walk);
 }
 
@@ -595,9 +619,42 @@ static bool try_walk(struct walk *walk, bool is_doubtful)
 	return false;
 }
 
+/* Behind the frame of the task's coroutine. */
+static void add_awaiters(struct walk *walk, struct dp_python_reader *reader, uintptr_t task)
+{
+	enum { AWAIT_READS_MOST = 1024, DOUBTFUL_AWAIT_READS_MOST = 128 };
+	const struct dp_python_coroutines *met = dp_python_coroutines(walk->tick);
+	const uintptr_t coroutine = dp_python_word(reader, task + walk->layout->task_coroutine);
+	reader->reads = reader->is_doubtful ? DOUBTFUL_AWAIT_READS_MOST : AWAIT_READS_MOST;
+	for (uint64_t i = 0; i < met->count && i < DP_PYTHON_COROUTINES; i++)
+		if (met->at[i].object == coroutine) {
+			dp_python_add_awaiters(reader, task, walk->first + (uint32_t)met->at[i].frame);
+			return;
+		}
+}
+
+/* Names are read of a whole chain alone; through the kernel where other threads may change them meanwhile. */
+static void take_names(struct walk *walk)
+{
+	enum { NAME_READS_MOST = 256, DOUBTFUL_NAME_READS_MOST = 96 };
+	struct dp_python_reader reader = {.tick = walk->tick, .library = walk->library};
+	const bool is_trusted = !walk->is_doubtful && dp_load_relaxed(&walk->library->good) >= TRIALS;
+	if (walk->layout->is_free_threaded)
+		return; /* nothing there stands still */
+	reader.is_doubtful = !is_trusted || !walk->is_held;
+	reader.is_rooted = is_trusted;
+	reader.reads = reader.is_doubtful ? DOUBTFUL_NAME_READS_MOST : NAME_READS_MOST;
+	dp_python_name_thread(&reader, walk->last, (uint32_t)(walk->last_id >> DP_PYTHON_PLACE_BITS));
+	reader.reads = reader.is_doubtful ? DOUBTFUL_NAME_READS_MOST : NAME_READS_MOST;
+	const uintptr_t task = dp_python_name_task(&reader, walk->state);
+	if (task && walk->count <= DP_MANAGED_MAX - walk->first)
+		add_awaiters(walk, &reader, task);
+}
+
 static void walk_library(struct dp_managed_tick *tick, struct dp_python_library *library)
 {
-	struct walk walk = {.tick = tick, .library = library, .layout = &library->layout, .first = tick->frame_count};
+	struct walk walk = {.tick = tick, .library = library, .layout = &library->layout, .first = tick->frame_count,
+	        .window = dp_python_window(tick)};
 	walk.state = find_state(tick, library);
 	if (!walk.state || DP_MANAGED_MAX - walk.first < 16)
 		return;
@@ -608,6 +665,8 @@ static void walk_library(struct dp_managed_tick *tick, struct dp_python_library 
 	if (!is_whole)
 		tick->losses[DP_MANAGED_TORN]++;
 	close_gap(&walk, is_whole);
+	if (is_whole && walk.count)
+		take_names(&walk);
 	tell_loop(&walk);
 }
 

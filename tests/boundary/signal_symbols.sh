@@ -12,7 +12,7 @@ out=$(mktemp)
 ld -r -o "$out" $objects
 undefined=$(nm --undefined-only "$out" | awk '{print $2}' | sort -u)
 rm -f "$out"
-allowed="_GLOBAL_OFFSET_TABLE_ dp_module_at dp_module_count dp_module_generation dp_real dp_python \
+allowed="_GLOBAL_OFFSET_TABLE_ dp_module_at dp_module_count dp_module_generation dp_real dp_python dp_hotspot \
 	pthread_getspecific pthread_self"
 bad=""
 for symbol in $undefined; do

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tick_sender PID HZ SECONDS: ticks from outside, as many as no timer delivers.
+ * tick_sender PID HZ SECONDS [EVERY]: ticks from outside, as many as no timer delivers.
  *
  * A copy of what each of the process's own CPU timers sends, to the thread that it sends to, by rt_tgsigqueueinfo(2): which
  * timers there are, /proc/PID/timers says. Prints how many were sent. The weights of such a profile mean nothing. */
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TIMERS_MOST = 256, LOOK_EVERY = 256 };
+enum { TIMERS_MOST = 256, LOOK_EVERY = 256 /* rounds, unless given */ };
 
 static struct {
 	int id, tid;
@@ -44,16 +44,17 @@ static void read_timers(int pid)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4)
+	if (argc != 4 && argc != 5)
 		return 2;
 	const int pid = atoi(argv[1]), hz = atoi(argv[2]);
 	const double seconds = atof(argv[3]);
+	const unsigned every = argc == 5 && atoi(argv[4]) > 0 ? (unsigned)atoi(argv[4]) : LOOK_EVERY;
 	const struct timespec pause = {0, 1000000000 / (hz > 0 ? hz : 1)};
 	struct timespec start, now;
 	unsigned long long sent = 0;
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (unsigned round = 0;; round++) {
-		if (round % LOOK_EVERY == 0) {
+		if (round % every == 0) {
 			read_timers(pid);
 			clock_gettime(CLOCK_MONOTONIC, &now);
 			if ((double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9 > seconds)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The walk over CPython's frames, in doubt, over memory that holds anything. Input: which layout (1 byte), where the stack
+ * The walk over CPython's frames and the names that they lead to, in doubt, over memory that holds anything. Input: which layout (1 byte), where the stack
  * begins in the memory (1 byte, in 64 bytes), whether this
  * is a trial (1 byte), 5 unused, then the memory. A word whose upper half is REFERENCE means the place
  * in the memory that its lower half says. */
@@ -20,6 +20,8 @@ struct dp_python_range dp_python_switchers[DP_PYTHON_SWITCHERS];
 static _Alignas(4096) uint8_t memory[MEMORY];
 static __thread uintptr_t state_of_thread;
 static struct dp_frame frames[DP_MANAGED_MAX + 1];
+static struct dp_tick_text texts[DP_TEXTS];
+static uint64_t scratch[DP_RUNTIME_SCRATCH], of_thread[DP_RUNTIME_MEMORY];
 static uint8_t told[DP_RUNTIME_NUMBERS / 8];
 
 void dp_python_refuse(unsigned minor, const char *why)
@@ -33,6 +35,27 @@ bool dp_tick_probe(const struct dp_managed_tick *tick, uintptr_t address, void *
 	if (tick->native_count || offset >= sizeof memory || size > sizeof memory - offset)
 		return false;
 	memcpy(to, memory + offset, size);
+	return true;
+}
+
+bool dp_tick_gather(const struct dp_managed_tick *tick, const struct iovec *to, unsigned to_count, const struct iovec *from,
+        unsigned from_count, size_t size)
+{
+	static uint8_t bytes[4096];
+	size_t all = 0, room = 0, taken = 0;
+	for (unsigned i = 0; i < from_count; i++) {
+		if (from[i].iov_len > sizeof bytes - all || !dp_tick_probe(tick, (uintptr_t)from[i].iov_base, bytes + all, from[i].iov_len))
+			return false;
+		all += from[i].iov_len;
+	}
+	for (unsigned i = 0; i < to_count; i++)
+		room += to[i].iov_len;
+	if (all != size || room != size)
+		abort(); /* what is asked for and where it goes must agree */
+	for (unsigned i = 0; i < to_count; i++) {
+		memcpy(to[i].iov_base, bytes + taken, to[i].iov_len);
+		taken += to[i].iov_len;
+	}
 	return true;
 }
 
@@ -65,6 +88,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	library->code_type = (uintptr_t)memory + 8;
 	library->text_type = (uintptr_t)memory + 16;
 	library->bytes_type = (uintptr_t)memory + 24;
+	library->dict_type = (uintptr_t)memory + 32;
+	library->coroutine_type = (uintptr_t)memory + 40;
+	library->generator_type = (uintptr_t)memory + 48;
+	library->function_type = (uintptr_t)memory + 56;
+	library->method_type = (uintptr_t)memory + 64;
+	library->builtin_type = (uintptr_t)memory + 72;
 	library->good = data[2] & 8; /* 0: on trial */
 	library->tls_offset = (intptr_t)((uintptr_t)&state_of_thread - (uintptr_t)__builtin_thread_pointer());
 	library->is_ready = true;
@@ -78,8 +107,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	        .may_call = true,
 	        .told = &told,
 	        .frames = frames,
+	        .texts = texts,
+	        .scratch = scratch,
+	        .memory = of_thread,
 	};
+	memset(texts, 0, sizeof texts);
+	memset(of_thread, 0, sizeof of_thread);
 	dp_python_walk(&tick);
+	tick.frame_count = 0; /* once more, by the ways that were kept */
+	memset(&frames, 0, sizeof frames);
+	dp_python_walk(&tick);
+	for (unsigned i = 0; i < DP_TEXTS; i++)
+		if (texts[i].head.size_bytes > DP_TEXT_MAX || (texts[i].head.size_bytes && !texts[i].head.width))
+			abort();
 	const struct dp_frame *last = NULL;
 	for (uint32_t i = 0; i < tick.frame_count; i++) {
 		if (frames[i].runtime != DP_FRAME_PYTHON || frames[i].flags & DP_FRAME_LOOP)

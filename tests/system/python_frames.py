@@ -134,7 +134,9 @@ def check_deep(python, who):
         total += sample.values[0]
         said = sum(int(name[1:].split()[0]) for name in names if name.startswith("["))
         shown = sum(not name.startswith("[") for name in names)
-        if names[0] != "<module>" or names[-1] != "down" or not said or shown + said != DEEP_FRAMES:
+        leaf = next(f for f in sample.frames if f.object == "[python]")
+        on_its_way = leaf.line <= leaf.start_line + 2 and shown + said < DEEP_FRAMES
+        if names[0] != "<module>" or names[-1] != "down" or not said or (shown + said != DEEP_FRAMES and not on_its_way):
             wrong += sample.values[0]
             first = first or (names[0], names[-1], said, shown)
     check(f"{who}: of 901 frames leaf and root are shown and the rest is counted", total >= 50 and wrong <= 0.02 * total,

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which methods stand at an address of compiled code.
+ *
+ * An nmethod keeps sorted PcDescs; each leads to a chain of scopes (scopeDesc.cpp): where the caller's is, the method's
+ * index in the nmethod's metadata, the bytecode's index + 1. What an address means stays as long as its nmethod lives, and
+ * compile ids do not come again: each lane remembers what it has decoded. */
+#include "runtimes/hotspot/hotspot.h"
+
+#include "base/syscall.h"
+
+enum { PC_DESC_SIZE = 16 };
+
+uint32_t dp_jvm_unsigned5(const uint8_t *bytes, uint32_t size, uint32_t *at, bool has_excess)
+{
+	enum { BYTES_MOST = 5, SHIFT = 6 };
+	const uint32_t excess = has_excess, low = 192 - excess;
+	uint32_t sum = 0;
+	for (unsigned i = 0; i < BYTES_MOST && *at < size; i++) {
+		const uint32_t byte = bytes[(*at)++];
+		sum += (byte - excess) << (i * SHIFT);
+		if (byte < excess + low)
+			break;
+	}
+	return sum;
+}
+
+/* ---- where an nmethod's parts are ---- */
+
+struct parts {
+	uintptr_t descs, scopes, metadata; /* first bytes */
+	uint32_t desc_count, scopes_size;
+};
+
+static uintptr_t offset_at(const struct dp_jvm_blob *blob, int32_t field)
+{
+	return (uintptr_t)dp_jvm_int(blob->start + (uintptr_t)field);
+}
+
+static bool find_parts(const struct dp_jvm_blob *blob, struct parts *parts)
+{
+	const struct dp_jvm_layout *at = &dp_jvm.layout;
+	enum { MOST = 64 * 1024 * 1024 };
+	uintptr_t end;
+	if (at->nmethod_immutable_data >= 0) {
+		const uintptr_t data = dp_jvm_word(blob->start + (uintptr_t)at->nmethod_immutable_data);
+		parts->descs = data + offset_at(blob, at->nmethod_scopes_pcs_offset);
+		end = parts->scopes = data + offset_at(blob, at->nmethod_scopes_data_offset);
+		parts->scopes_size = MOST;
+		parts->metadata = dp_jvm_word(blob->start + (uintptr_t)at->blob_mutable_data) + offset_at(blob, at->blob_relocation_size);
+		if (!data)
+			return false;
+	} else {
+		parts->descs = blob->start + offset_at(blob, at->nmethod_scopes_pcs_offset);
+		end = blob->start + offset_at(blob, at->nmethod_dependencies_offset);
+		parts->scopes = at->compiled_scopes_data_begin >= 0
+		                        ? dp_jvm_word(blob->start + (uintptr_t)at->compiled_scopes_data_begin)
+		                        : blob->start + offset_at(blob, at->nmethod_scopes_data_offset);
+		parts->metadata = blob->start + offset_at(blob, at->nmethod_metadata_offset);
+		if (parts->scopes < blob->start || parts->scopes > parts->descs || end > blob->end)
+			return false;
+		parts->scopes_size = (uint32_t)(parts->descs - parts->scopes);
+	}
+	if (end < parts->descs || end - parts->descs > MOST)
+		return false;
+	parts->desc_count = (uint32_t)((end - parts->descs) / PC_DESC_SIZE);
+	return true;
+}
+
+/* The scope's place in the stream: of the description at offset, or, for an interrupted instruction, of the first behind it;
+ * -1: none. The first and the last are no code's. */
+static int32_t find_scope(const struct parts *parts, int32_t offset, bool is_exact)
+{
+	uint32_t low = 0, count = parts->desc_count;
+	while (count > 0) { /* the first at or behind offset */
+		const uint32_t half = count / 2;
+		if (dp_jvm_int(parts->descs + (uintptr_t)(low + half) * PC_DESC_SIZE) < offset) {
+			low += half + 1;
+			count -= half + 1;
+		} else {
+			count = half;
+		}
+	}
+	if (low == 0 || low + 1 >= parts->desc_count)
+		return -1;
+	const uintptr_t desc = parts->descs + (uintptr_t)low * PC_DESC_SIZE;
+	if (!is_exact && dp_jvm_int(desc) != offset)
+		return -1;
+	return dp_jvm_int(desc + 4);
+}
+
+/* ---- one address ---- */
+
+static enum dp_jvm_kind kind_of(const struct dp_jvm_blob *blob, bool is_inlined)
+{
+	enum { C2_LEVEL = 4 };
+	const unsigned level = *(const uint8_t *)(blob->start + (uintptr_t)dp_jvm.layout.nmethod_comp_level);
+	if (level == 0 || level > C2_LEVEL)
+		return DP_JVM_NATIVE;
+	if (level == C2_LEVEL)
+		return is_inlined ? DP_JVM_C2_INLINED : DP_JVM_C2;
+	return is_inlined ? DP_JVM_C1_INLINED : DP_JVM_C1;
+}
+
+static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact, uint64_t *ids)
+{
+	struct parts parts;
+	uint32_t count = 0;
+	int32_t scope = find_parts(blob, &parts) ? find_scope(&parts, (int32_t)(pc - blob->code), is_exact) : -1;
+	while (scope > 0 && count < DP_JVM_SCOPES_MAX) {
+		uint32_t offset = (uint32_t)scope;
+		if (offset >= parts.scopes_size)
+			break;
+		const uint32_t size = parts.scopes_size - offset < 32 ? parts.scopes_size : offset + 32;
+		const uint8_t *bytes = (const uint8_t *)parts.scopes;
+		const uint32_t caller = dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess);
+		const uint32_t index = dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess);
+		int32_t bci = (int32_t)dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess) - 1;
+		if (bci < 0)
+			bci = 0; /* on entry, before the first */
+		if (!index || index > 1024 * 1024 || caller >= (uint32_t)scope) /* a caller's scope is written before */
+			break;
+		const uintptr_t method = dp_jvm_word(parts.metadata + (uintptr_t)(index - 1) * 8);
+		ids[count++] = dp_jvm_id(dp_jvm_method_number(tick, method, true), kind_of(blob, caller != 0), bci);
+		scope = (int32_t)caller;
+	}
+	if (!count)
+		ids[count++] = dp_jvm_whole_scope(tick, blob, 0); /* too short for anything to be noted */
+	return count;
+}
+
+static bool are_told(const struct dp_managed_tick *tick, const struct dp_jvm_known *known)
+{
+	for (unsigned i = 0; i < known->count; i++) {
+		const uint32_t number = (uint32_t)(known->ids[i] >> DP_JVM_NUMBER_SHIFT) - 1;
+		if (!(tick->told[1][number / 8] >> number % 8 & 1))
+			return false;
+	}
+	return true;
+}
+
+uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, int32_t bci)
+{
+	const struct dp_jvm_layout *at = &dp_jvm.layout;
+	const uintptr_t method = dp_jvm_word(blob->start + (uintptr_t)(at->nmethod_method >= 0 ? at->nmethod_method : at->compiled_method));
+	return dp_jvm_id(dp_jvm_method_number(tick, method, true), kind_of(blob, false), bci);
+}
+
+uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact, const uint64_t **ids)
+{
+	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
+	const uint32_t compile_id = (uint32_t)dp_jvm_int(blob->start + (uintptr_t)dp_jvm.layout.nmethod_compile_id);
+	struct dp_jvm_known *known = &memory->known[(pc ^ pc >> 9) % (sizeof memory->known / sizeof memory->known[0])];
+	if (known->pc == pc && known->compile_id == compile_id && known->is_exact == is_exact && are_told(tick, known)) {
+		*ids = known->ids;
+		return known->count;
+	}
+	const uint32_t count = decode(tick, blob, pc, is_exact, memory->ids);
+	bool has_all = count <= DP_JVM_KNOWN_IDS;
+	for (uint32_t i = 0; i < count; i++)
+		has_all &= memory->ids[i] >> DP_JVM_NUMBER_SHIFT != 0;
+	*ids = memory->ids;
+	if (!has_all)
+		return count;
+	known->pc = pc;
+	known->compile_id = compile_id;
+	known->is_exact = is_exact;
+	known->count = (uint8_t)count;
+	for (uint32_t i = 0; i < count; i++)
+		known->ids[i] = memory->ids[i];
+	return count;
+}

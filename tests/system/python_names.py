@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A sample of a Python thread carries the name that threading gives it at that moment. The program spins in a function of its
+own for each name, so that each sample says what its name must be."""
+import json
+import os
+import sys
+
+import pythons
+import support
+from pprof_file import Profile
+from support import check
+
+WORK = os.path.join(support.SOURCE, "tests", "system", "python_names_work.py")
+SECONDS = 6
+SAMPLES_LEAST = 100
+SETTLING = 10  # of the first ticks, before the way to the names is found; one late tick may stand for several
+
+
+def as_shown(name):
+    """At most 127 characters and 256 bytes as CPython keeps them."""
+    width = 1 if all(ord(c) < 256 for c in name) else 2 if all(ord(c) < 65536 for c in name) else 4
+    return name[:min(127, 256 // width)]
+
+
+def leaf_of(sample, names):
+    return next((f.system_name for f in sample.frames if f.object == "[python]" and f.system_name in names), None)
+
+
+def check_names(profile, names, label, unnamed, who):
+    """names: {function: name}; unnamed: what the label is where the name is not known."""
+    total = given = wrong = 0
+    first, met = None, set()
+    for sample in profile.samples:
+        leaf = leaf_of(sample, names)
+        if not leaf:
+            continue
+        total += sample.values[0]
+        shown = sample.labels.get(label)
+        if shown in unnamed:
+            continue
+        given += sample.values[0]
+        met.add(leaf)
+        if shown != as_shown(names[leaf]):
+            wrong += sample.values[0]
+            first = first or (leaf, names[leaf], shown)
+    print(f"{who}: {label}: {total} samples, {total - given} without a name, {wrong} wrong, {len(met)} functions", flush=True)
+    check(f"{who}: there are samples", total >= SAMPLES_LEAST, total)
+    check(f"{who}: no {label} name is wrong", wrong == 0, (wrong, given, first))
+    check(f"{who}: 99 % of them have one", given >= 0.99 * total - SETTLING, (given, total))
+    return met
+
+
+def check_no_names(profile, label, names, who):
+    given = {s.labels[label] for s in profile.samples if s.labels.get(label) in {as_shown(n) for n in names.values() if n}}
+    check(f"{who}: free-threaded: no {label} names", not given, given)
+
+
+def run_one(python, who):
+    folder = support.scratch()
+    truth, path = os.path.join(folder, "truth.json"), os.path.join(folder, "names.pb.gz")
+    done = support.run([python, WORK, truth, str(SECONDS)], env=support.environment(output=path, rate=500))
+    check(f"{who}: it ends well and says nothing", done.returncode == 0 and not done.stderr, done)
+    if not support.wait_for(path):
+        check(f"{who}: its profile is there", False)
+        return
+    profile = Profile(path)
+    with open(truth) as file:
+        names = json.load(file)
+    if pythons.is_free_threaded(python):
+        return
+    check_names(profile, names, "thread", {None, os.path.basename(python)[:15], "python3"}, who)
+
+
+def main():
+    found = pythons.all_of_them()
+    wanted = sys.argv[1:]
+    for minor, python in found:
+        if not wanted or str(minor) in wanted:
+            run_one(python, f"3.{minor} {python}")
+    if not found:
+        sys.exit(77)
+    support.done()
+
+
+if __name__ == "__main__":
+    main()
