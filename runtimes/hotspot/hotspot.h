@@ -198,8 +198,8 @@ int dp_jvm_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 bool dp_jvm_stack(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high, uintptr_t *usable);
 bool dp_jvm_resume(struct dp_managed_tick *tick, struct dp_owned_walk *walk);
 
-/* Signal. A tick stands in owned code: is all known that a walk needs? */
-bool dp_jvm_is_ready(void);
+/* Signal. A walk stands at pc, in owned code: is all known that it needs? */
+bool dp_jvm_is_ready(uintptr_t pc);
 
 /* ---- signal: reading ---- */
 
@@ -269,7 +269,7 @@ enum { DP_JVM_KNOWN_IDS = 14, DP_JVM_SCOPES_MAX = 64, DP_JVM_UNTOLD = 64 };
 struct dp_jvm_known {
 	uintptr_t pc;
 	uint32_t compile_id;
-	uint8_t count, is_exact;
+	uint8_t count;
 	uint64_t ids[DP_JVM_KNOWN_IDS];
 };
 
@@ -302,8 +302,8 @@ static inline uint64_t dp_jvm_id(uint32_t number, enum dp_jvm_kind kind, int32_t
 
 /* ---- signal: scopes ---- */
 
-/* The ids of the methods at pc, innermost first; is_exact: pc is no return address. Returns how many. */
-uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact, const uint64_t **ids);
+/* The ids of the methods at pc, innermost first. Returns how many. */
+uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, const uint64_t **ids);
 /* The method that was compiled, where nothing of it runs yet or any more: bci as given. */
 uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, int32_t bci);
 

@@ -120,14 +120,21 @@ static bool is_sound(void)
 	       dp_jvm_find_blob(dp_jvm.interpreter_low, &blob) && blob.end >= dp_jvm.interpreter_high;
 }
 
-/* A tick stands in the code heap: if the interpreter is there, all is. */
-static bool prepare(void)
+/* Does pc say that Java is running? Before it does, the interpreter is still being made, and what cannot be used of its
+ * memory not yet given back. */
+static bool runs_java(uintptr_t pc)
+{
+	struct dp_jvm_blob blob;
+	return pc == dp_jvm.call_stub || dp_jvm_codelet_at(pc) || (dp_jvm_find_blob(pc, &blob) && blob.kind == DP_JVM_BLOB_NMETHOD);
+}
+
+static bool prepare(uintptr_t pc)
 {
 	uint32_t state = DP_JVM_LOADED;
 	if (!dp_cas(&dp_jvm.state, &state, DP_JVM_PREPARING))
 		return state == DP_JVM_READY;
 	bool is_ready = has_word(dp_jvm.call_stub_return, &dp_jvm.call_stub) && find_range(&dp_jvm.low, &dp_jvm.high) &&
-	                find_heaps() && find_codelets();
+	                find_heaps() && find_codelets() && runs_java(pc);
 	if (is_ready) {
 		dp_jvm.version = dp_jvm.code_heap ? 8 : (unsigned)dp_jvm_int(dp_jvm.major_version);
 		dp_jvm.has_excess = dp_jvm.version >= DP_JVM_EXCESS_FROM;
@@ -155,9 +162,9 @@ bool dp_jvm_owns(struct dp_managed_tick *tick, uintptr_t *low, uintptr_t *high)
 	}
 }
 
-bool dp_jvm_is_ready(void)
+bool dp_jvm_is_ready(uintptr_t pc)
 {
-	return dp_load_acquire(&dp_jvm.state) == DP_JVM_READY || prepare();
+	return dp_load_acquire(&dp_jvm.state) == DP_JVM_READY || prepare(pc);
 }
 
 /* ---- blobs ---- */

@@ -66,9 +66,9 @@ static bool find_parts(const struct dp_jvm_blob *blob, struct parts *parts)
 	return true;
 }
 
-/* The scope's place in the stream: of the description at offset, or, for an interrupted instruction, of the first behind it;
- * -1: none. The first and the last are no code's. */
-static int32_t find_scope(const struct parts *parts, int32_t offset, bool is_exact)
+/* The scope's place in the stream: of the description at offset, as calls have one, or, for an interrupted instruction and where
+ * an exception's handler begins, of the first behind it; -1: none. The first and the last are no code's. */
+static int32_t find_scope(const struct parts *parts, int32_t offset)
 {
 	uint32_t low = 0, count = parts->desc_count;
 	while (count > 0) { /* the first at or behind offset */
@@ -82,10 +82,7 @@ static int32_t find_scope(const struct parts *parts, int32_t offset, bool is_exa
 	}
 	if (low == 0 || low + 1 >= parts->desc_count)
 		return -1;
-	const uintptr_t desc = parts->descs + (uintptr_t)low * PC_DESC_SIZE;
-	if (!is_exact && dp_jvm_int(desc) != offset)
-		return -1;
-	return dp_jvm_int(desc + 4);
+	return dp_jvm_int(parts->descs + (uintptr_t)low * PC_DESC_SIZE + 4);
 }
 
 /* ---- one address ---- */
@@ -101,11 +98,11 @@ static enum dp_jvm_kind kind_of(const struct dp_jvm_blob *blob, bool is_inlined)
 	return is_inlined ? DP_JVM_C1_INLINED : DP_JVM_C1;
 }
 
-static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact, uint64_t *ids)
+static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, uint64_t *ids)
 {
 	struct parts parts;
 	uint32_t count = 0;
-	int32_t scope = find_parts(blob, &parts) ? find_scope(&parts, (int32_t)(pc - blob->code), is_exact) : -1;
+	int32_t scope = find_parts(blob, &parts) ? find_scope(&parts, (int32_t)(pc - blob->code)) : -1;
 	while (scope > 0 && count < DP_JVM_SCOPES_MAX) {
 		uint32_t offset = (uint32_t)scope;
 		if (offset >= parts.scopes_size)
@@ -145,16 +142,16 @@ uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_bl
 	return dp_jvm_id(dp_jvm_method_number(tick, method, true), kind_of(blob, false), bci);
 }
 
-uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_exact, const uint64_t **ids)
+uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, const uint64_t **ids)
 {
 	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
 	const uint32_t compile_id = (uint32_t)dp_jvm_int(blob->start + (uintptr_t)dp_jvm.layout.nmethod_compile_id);
 	struct dp_jvm_known *known = &memory->known[(pc ^ pc >> 9) % (sizeof memory->known / sizeof memory->known[0])];
-	if (known->pc == pc && known->compile_id == compile_id && known->is_exact == is_exact && are_told(tick, known)) {
+	if (known->pc == pc && known->compile_id == compile_id && are_told(tick, known)) {
 		*ids = known->ids;
 		return known->count;
 	}
-	const uint32_t count = decode(tick, blob, pc, is_exact, memory->ids);
+	const uint32_t count = decode(tick, blob, pc, memory->ids);
 	bool has_all = count <= DP_JVM_KNOWN_IDS;
 	for (uint32_t i = 0; i < count; i++)
 		has_all &= memory->ids[i] >> DP_JVM_NUMBER_SHIFT != 0;
@@ -163,7 +160,6 @@ uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *b
 		return count;
 	known->pc = pc;
 	known->compile_id = compile_id;
-	known->is_exact = is_exact;
 	known->count = (uint8_t)count;
 	for (uint32_t i = 0; i < count; i++)
 		known->ids[i] = memory->ids[i];

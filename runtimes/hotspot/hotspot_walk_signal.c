@@ -10,7 +10,7 @@
 #if defined(__x86_64__)
 #include "runtimes/hotspot/x86_64/hotspot_frame.h"
 
-enum { FRAME_MOST = 1024 * 1024, SCAN_WORDS = 64, STUB_BYTES_MOST = 64 * 1024 };
+enum { FRAME_MOST = 1024 * 1024, SCAN_WORDS = 64, NATIVE_WORDS = 8 };
 
 struct step {
 	struct dp_managed_tick *tick;
@@ -210,7 +210,7 @@ static uint32_t depth_of(const struct step *step, const struct dp_jvm_blob *blob
 static bool add_compiled(struct step *step, const struct dp_jvm_blob *blob, uintptr_t pc, uintptr_t cfa)
 {
 	const uint64_t *ids;
-	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, step->is_exact, &ids);
+	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, &ids);
 	for (uint32_t i = 0; i < count; i++)
 		if (!add(step, ids[i], cfa))
 			return false;
@@ -246,45 +246,63 @@ static bool add_stub(struct step *step, const struct dp_jvm_blob *blob, uintptr_
 	return add(step, dp_jvm_id(dp_jvm_text_number(step->tick, name, size), DP_JVM_STUB, -1), cfa);
 }
 
-static bool step_by_fp(struct step *step, const struct dp_jvm_blob *blob)
+/* C++ calls some as functions. */
+static bool is_native_return(uintptr_t pc)
 {
-	uintptr_t ret, caller_fp;
-	if (step->fp < step->sp || !read_stack(step, step->fp, &caller_fp) || !read_stack(step, step->fp + 8, &ret))
-		return false;
-	return add_stub(step, blob, step->fp + 16) && go(step, ret, step->fp + 16, caller_fp);
+	uintptr_t to;
+	return pc - dp_jvm.start < dp_jvm.end - dp_jvm.start && pc - dp_jvm.start > 8 && dp_jvm_is_behind_call(pc, &to) && !to;
 }
 
-/* A stub without a size: the return address is the first word that stands behind a call of this stub, or else the one that
- * its frame pointer leads to. Register saves lie below it. */
+/* The word above sp that stands behind a call of this very stub: its return address, whatever has been pushed below. 0: none,
+ * or the call was patched meanwhile. */
+static uintptr_t find_call(const struct step *step, const struct dp_jvm_blob *blob, unsigned words)
+{
+	uintptr_t word, to;
+	for (unsigned i = 0; i < words && read_stack(step, step->sp + i * 8, &word); i++)
+		if (dp_jvm_is_code(word) && !dp_jvm_is_interpreter(word) && is_return(word) && dp_jvm_is_behind_call(word, &to) &&
+		        to >= blob->code && to < blob->end && (blob->kind == DP_JVM_BLOB_RUNTIME || to <= step->pc))
+			return step->sp + i * 8;
+	return 0;
+}
+
+static bool is_method_or_return(uintptr_t pc)
+{
+	struct dp_jvm_blob blob;
+	return is_return(pc) || (dp_jvm_is_code(pc) && dp_jvm_find_blob(pc, &blob) && blob.kind == DP_JVM_BLOB_NMETHOD);
+}
+
+/* at: where the return address lies. If rbp was pushed right below and is the stub's own now, the caller's is there. */
+static bool leave_stub(struct step *step, const struct dp_jvm_blob *blob, uintptr_t at)
+{
+	uintptr_t ret, caller_fp = step->fp;
+	if (!read_stack(step, at, &ret) || (at > step->sp && step->fp == at - 8 && !read_stack(step, at - 8, &caller_fp)))
+		return false;
+	return add_stub(step, blob, at + 8) && go(step, ret, at + 8, caller_fp);
+}
+
+static bool step_by_fp(struct step *step, const struct dp_jvm_blob *blob)
+{
+	return step->fp >= step->sp && leave_stub(step, blob, step->fp + 8);
+}
+
+/* Code without a frame of known size, or that was interrupted in building it. */
 static bool step_stub(struct step *step, const struct dp_jvm_blob *blob)
 {
-	uintptr_t word, to, low = step->sp, found = 0;
-	const bool has_fp = step->fp >= step->sp && step->fp - step->sp < STUB_BYTES_MOST && read_stack(step, step->fp + 8, &word) &&
-	                    is_return(word);
-	for (unsigned i = 0; i < SCAN_WORDS && read_stack(step, low + i * 8, &word); i++) {
-		if (has_fp && low + i * 8 > step->fp + 8)
-			break;
-		if (!dp_jvm_is_code(word) || dp_jvm_is_interpreter(word) || !is_return(word) || !dp_jvm_is_behind_call(word, &to))
-			continue;
-		if (to >= blob->start && to < blob->end && to <= step->pc) {
-			found = low + i * 8;
-			break;
-		}
-		if (!found && !to && i == 0 && step->is_exact)
-			found = low; /* an indirect call, on top */
-	}
-	if (!found && has_fp)
+	uintptr_t word;
+	const unsigned words = blob->frame_size ? blob->frame_size + 2 : SCAN_WORDS;
+	const uintptr_t called = find_call(step, blob, words);
+	if (called)
+		return leave_stub(step, blob, called);
+	if (step->is_exact && dp_jvm_is_last(step->pc) && read_stack(step, step->sp, &word) && is_method_or_return(word))
+		return leave_stub(step, blob, step->sp);
+	if (step->fp >= step->sp && step->fp - step->sp < words * 8 && read_stack(step, step->fp + 8, &word) && is_method_or_return(word))
 		return step_by_fp(step, blob);
-	if (!found && read_stack(step, low, &word) && is_return(word))
-		found = low;
-	if (!found || !read_stack(step, found, &word))
-		return false;
-	uintptr_t caller_fp = step->fp;
-	if (found > low) /* perhaps it has pushed rbp and taken it for its own */
-		read_stack(step, found - 8, &caller_fp);
-	if (found > low && step->fp != found - 8)
-		caller_fp = step->fp;
-	return add_stub(step, blob, found + 8) && go(step, word, found + 8, caller_fp);
+	if (read_stack(step, step->sp, &word) && is_return(word))
+		return leave_stub(step, blob, step->sp);
+	for (unsigned i = 0; i < NATIVE_WORDS && read_stack(step, step->sp + i * 8, &word); i++)
+		if (is_native_return(word))
+			return leave_stub(step, blob, step->sp + i * 8);
+	return false;
 }
 
 /* C++ calls Java here: it has a frame pointer once it is built. */
@@ -301,8 +319,8 @@ static bool step_runtime(struct step *step, const struct dp_jvm_blob *blob)
 {
 	const uint32_t depth = (blob->frame_size - 1) * 8;
 	uintptr_t ret, caller_fp;
-	if (step->is_exact && (step->pc < blob->frame_complete || !read_stack(step, step->sp + depth, &ret) || !is_return(ret)))
-		return step_stub(step, blob);
+	if (step->is_exact && step_stub(step, blob))
+		return true;
 	if (!read_stack(step, step->sp + depth, &ret) || !read_stack(step, step->sp + depth - 8, &caller_fp))
 		return false;
 	return add_stub(step, blob, step->sp + depth + 8) && go(step, ret, step->sp + depth + 8, caller_fp);
@@ -328,6 +346,19 @@ static bool step_once(struct step *step)
 	return !step->is_exact && step->pc == dp_jvm.call_stub ? step_call_stub(step, &blob) : step_stub(step, &blob);
 }
 
+/* Before any Java runs, C++ calls stubs that it has just made. Not even what they are called is known. */
+static bool leave_early_stub(struct step *step)
+{
+	uintptr_t word, caller_fp = step->fp;
+	for (unsigned i = 0; i < NATIVE_WORDS && read_stack(step, step->sp + i * 8, &word); i++)
+		if (is_native_return(word)) {
+			if (i && step->fp == step->sp + (i - 1) * 8 && !read_stack(step, step->fp, &caller_fp))
+				return false;
+			return go(step, word, step->sp + i * 8 + 8, caller_fp);
+		}
+	return false;
+}
+
 int dp_jvm_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk)
 {
 	struct dp_registers *registers = walk->registers;
@@ -340,9 +371,12 @@ int dp_jvm_step(struct dp_managed_tick *tick, struct dp_owned_walk *walk)
 	        .is_exact = walk->is_exact,
 	};
 	walk->end = DP_OWNED_TORN;
-	if (!dp_jvm_is_ready())
-		return 0;
-	while (step_once(&step)) {
+	if (!dp_jvm_is_ready(step.pc)) {
+		if (!leave_early_stub(&step))
+			return 0;
+		walk->end = DP_OWNED_CALLER;
+	}
+	while (walk->end != DP_OWNED_CALLER && step_once(&step)) {
 		if (dp_jvm_is_code(step.pc))
 			continue;
 		walk->end = step.pc ? DP_OWNED_CALLER : DP_OWNED_END;
@@ -385,12 +419,11 @@ bool dp_jvm_resume(struct dp_managed_tick *tick, struct dp_owned_walk *walk)
 	struct dp_registers *registers = walk->registers;
 	struct step step = {.tick = tick, .walk = walk};
 	struct anchor anchor;
-	if (!dp_jvm_is_ready() || !read_anchor(&step, &anchor) || anchor.sp <= registers->value[DP_REG_SP] ||
-	        !is_on_stack(&step, anchor.sp))
+	if (!read_anchor(&step, &anchor) || anchor.sp <= registers->value[DP_REG_SP] || !is_on_stack(&step, anchor.sp))
 		return false;
 	if (!anchor.pc && !read_stack(&step, anchor.sp - 8, &anchor.pc))
 		return false;
-	if (!dp_jvm_is_code(anchor.pc))
+	if (!dp_jvm_is_ready(anchor.pc) || !dp_jvm_is_code(anchor.pc))
 		return false;
 	registers->value[DP_REG_PC] = anchor.pc;
 	registers->value[DP_REG_SP] = anchor.sp;

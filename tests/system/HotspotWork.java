@@ -207,10 +207,10 @@ public class HotspotWork {
         Random random = new Random(7); // no rhythm that ticks could fall in with
         while (System.nanoTime() < end) {
             long start = clock.getCurrentThreadCpuTime();
-            for (int i = random.nextInt(300); i > 0; i--)
+            for (int i = random.nextInt(1500); i > 0; i--)
                 one();
             long between = clock.getCurrentThreadCpuTime();
-            for (int i = random.nextInt(300); i > 0; i--)
+            for (int i = random.nextInt(1500); i > 0; i--)
                 three();
             one += between - start;
             three += clock.getCurrentThreadCpuTime() - between;

@@ -144,6 +144,13 @@ static inline uint32_t dp_jvm_exit_depth(uintptr_t pc, uintptr_t start, uintptr_
 	return UINT32_MAX;
 }
 
+/* Does the code return, or jump to where it was told, with the return address on top? */
+static inline bool dp_jvm_is_last(uintptr_t pc)
+{
+	const uint8_t *at = (const uint8_t *)pc;
+	return at[0] == 0xc3 || (at[0] == 0xff && (at[1] & 0xf8) == 0xe0);
+}
+
 /* Is this where the frame begins to be taken down? */
 static inline bool dp_jvm_is_exit(uintptr_t pc, uintptr_t start, uintptr_t end)
 {
