@@ -275,9 +275,12 @@ struct dp_jvm_known {
 
 struct dp_jvm_memory {
 	uint32_t untold_count;
-	uintptr_t untold[DP_JVM_UNTOLD]; /* methods whose names found no room: they were methods then */
+	struct dp_jvm_untold {
+		uintptr_t address; /* of a method that was one then, */
+		uint32_t size;     /* or of a text of so many bytes, which stays */
+	} untold[DP_JVM_UNTOLD]; /* what found no room */
 	uint64_t ids[DP_JVM_SCOPES_MAX];
-	struct dp_jvm_known known[500];
+	struct dp_jvm_known known[490];
 };
 _Static_assert(sizeof(struct dp_jvm_memory) <= DP_OWNED_MEMORY, "");
 

@@ -213,6 +213,19 @@ static bool put_name(struct dp_managed_tick *tick, struct dp_name_record *record
 	return true;
 }
 
+/* For a later tick. */
+static void keep_untold(struct dp_managed_tick *tick, uintptr_t address, uint32_t size)
+{
+	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
+	for (uint32_t i = 0; i < memory->untold_count; i++)
+		if (memory->untold[i].address == address)
+			return;
+	if (memory->untold_count < DP_JVM_UNTOLD)
+		memory->untold[memory->untold_count++] = (struct dp_jvm_untold){address, size};
+	else
+		tick->losses[DP_MANAGED_NAME]++;
+}
+
 static bool is_told(const struct dp_managed_tick *tick, uint32_t number)
 {
 	return tick->told[TOLD][(number - 1) / 8] >> (number - 1) % 8 & 1;
@@ -257,7 +270,6 @@ static uint32_t read_lines(const struct reader *reader, const struct method *met
 /* The number of what the method is called now, told. */
 static uint32_t tell_method(struct dp_managed_tick *tick, const struct reader *reader, uintptr_t address, const struct method *method)
 {
-	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
 	const uintptr_t body = (uintptr_t)dp_jvm.layout.symbol_body;
 	uint8_t *text = (uint8_t *)tick->scratch;
 	const uint32_t class_size = method->class_size < TEXT_MOST ? method->class_size : TEXT_MOST;
@@ -290,10 +302,8 @@ static uint32_t tell_method(struct dp_managed_tick *tick, const struct reader *r
 	else if (!is_told(tick, record.number)) {
 		if (put_name(tick, &record, text))
 			set_told(tick, record.number);
-		else if (memory->untold_count < DP_JVM_UNTOLD)
-			memory->untold[memory->untold_count++] = address;
 		else
-			tick->losses[DP_MANAGED_NAME]++;
+			keep_untold(tick, address, 0);
 	}
 	return record.number;
 }
@@ -342,7 +352,7 @@ uint32_t dp_jvm_text_number(struct dp_managed_tick *tick, const char *text, uint
 		if (put_name(tick, &record, (const uint8_t *)text))
 			set_told(tick, record.number);
 		else
-			tick->losses[DP_MANAGED_NAME]++;
+			keep_untold(tick, (uintptr_t)text, size);
 	}
 	return record.number;
 }
@@ -365,7 +375,12 @@ void dp_jvm_tell_untold(struct dp_managed_tick *tick)
 	const uint32_t count = memory->untold_count;
 	if (!count || !tick->may_call)
 		return;
-	memory->untold_count = 0;
-	for (uint32_t i = 0; i < count; i++)
-		dp_jvm_method_number(tick, memory->untold[i], false);
+	memory->untold_count = 0; /* each comes back to where it was, or before */
+	for (uint32_t i = 0; i < count; i++) {
+		const struct dp_jvm_untold untold = memory->untold[i];
+		if (untold.size)
+			dp_jvm_text_number(tick, (const char *)untold.address, untold.size);
+		else
+			dp_jvm_method_number(tick, untold.address, false);
+	}
 }
