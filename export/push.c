@@ -31,6 +31,7 @@ enum {
 	FAULTS_MOST = 4,      /* tries of an upload that may never pass, or may have arrived */
 	LIMITED_MOST = 10,
 	TIMES_KEPT = 1024,
+	CAUSES_MOST = 8,
 	SPOOL_BYTES = 64 * 1024 * 1024,
 	SERVICES_MOST = 64, /* whose left uploads are taken over */
 	ADOPT_MS = 30000,
@@ -60,7 +61,8 @@ struct server {
 	unsigned failures;      /* in a row */
 	unsigned opened;        /* in a row */
 	uint64_t open_until_ms; /* 0: closed. Later, one upload is let through */
-	long said;              /* the last cause that was logged: 0 none, a status, or minus an outcome */
+	long said[CAUSES_MOST]; /* causes logged since it last took something: a status, or minus an outcome */
+	unsigned said_count;
 	bool is_full_said;
 };
 
@@ -358,9 +360,12 @@ static void say(struct server *server, const struct dp_http_answer *answer, enum
 	const long cause = answer->outcome == DP_HTTP_ANSWERED ? answer->status : -(long)answer->outcome;
 	char words[240];
 	const bool is_shown = answer->location && !dp_server_address_is_secret(&server->push->options, answer->location);
-	if (server->said == cause)
+	for (unsigned i = 0; i < server->said_count; i++)
+		if (server->said[i] == cause)
+			return;
+	if (server->said_count == CAUSES_MOST)
 		return;
-	server->said = cause;
+	server->said[server->said_count++] = cause;
 	switch (answer->outcome) {
 	case DP_HTTP_UNREACHABLE:
 		dp_warn("%s cannot be reached: %s; profiles wait", shown, answer->error);
@@ -397,9 +402,9 @@ static void say(struct server *server, const struct dp_http_answer *answer, enum
 
 static void on_success(struct server *server)
 {
-	if (server->said)
+	if (server->said_count)
 		dp_info("%s takes profiles again", server->address.shown);
-	server->said = 0;
+	server->said_count = 0;
 	server->is_full_said = false;
 	if (server->open_until_ms)
 		for (struct upload *upload = server->uploads; upload; upload = upload->next)

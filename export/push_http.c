@@ -263,7 +263,7 @@ static bool is_refused_by_tls(const struct dp_http_request *request)
 
 static enum dp_http_outcome outcome_of(const struct dp_http_request *request, int result)
 {
-	curl_off_t connect_us = 0;
+	curl_off_t connect_us = 0, sent = 0;
 	switch (result) {
 	case CURLE_OK:
 		return DP_HTTP_ANSWERED;
@@ -288,7 +288,9 @@ static enum dp_http_outcome outcome_of(const struct dp_http_request *request, in
 		if (is_refused_by_tls(request))
 			return DP_HTTP_UNTRUSTED;
 		request->http->curl->easy_getinfo(request->easy, CURLINFO_CONNECT_TIME_T, &connect_us);
-		return connect_us ? DP_HTTP_BROKEN : DP_HTTP_UNREACHABLE;
+		request->http->curl->easy_getinfo(request->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+		/* Of the body nothing: a door that shut after the handshake. */
+		return connect_us && sent ? DP_HTTP_BROKEN : DP_HTTP_UNREACHABLE;
 	}
 }
 

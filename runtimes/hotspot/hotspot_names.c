@@ -3,6 +3,7 @@
 #include "runtimes/hotspot/hotspot.h"
 #include "runtimes/names.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* zigzag, compressedStream.cpp */
@@ -56,8 +57,14 @@ static void describe(struct dp_name *name, uint64_t id, const struct dp_name_pla
 	};
 }
 
+static void write_version(uint8_t major, char *text, size_t size)
+{
+	snprintf(text, size, "%u", major);
+}
+
 const struct dp_runtime_names dp_hotspot_names = {
         .name = "java",
         .describe = describe,
         .number = number_of,
+        .version = write_version,
 };

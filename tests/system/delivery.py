@@ -113,6 +113,24 @@ version = ".".join(run(["/usr/bin/python3", "-V"]).stdout.decode().split()[1].sp
 check("CPython is named with its version", [(s.get("process.runtime.name"), s.get("process.runtime.version")) for s in snake]
       == [("cpython", version)], snake)
 
+import shutil
+import tempfile
+java = shutil.which("java")
+if java and shutil.which("javac"):
+    folder = tempfile.mkdtemp()
+    with open(folder + "/Spin.java", "w") as file:
+        file.write("public class Spin { static double work(double x) { for (int i = 0; i < 1000; i++) x += Math.sqrt(x + i); return x; }"
+                   " public static void main(String[] a) { long end = System.nanoTime() + 1500000000L; double x = 1;"
+                   " while (System.nanoTime() < end) x = work(x % 7); if (x == 0) System.out.println(x); } }")
+    subprocess.run(["javac", "-d", folder, folder + "/Spin.java"], check=True)
+    major = run([java, "-XshowSettings:properties", "-version"]).stderr.decode().split("java.specification.version = ")[1].split()[0]
+    run([java, "-cp", folder, "Spin"], env=settings("beans"))
+    beans = [labels(r[2])[1] for r in wait_for("beans")]
+    check("Java is named with its version", ("java", major.removeprefix("1.")) in
+          [(b.get("process.runtime.name"), b.get("process.runtime.version")) for b in beans], beans)
+else:
+    print("no JDK: Java's identity was not looked at")
+
 for name, number in [("term", signal.SIGTERM), ("int", signal.SIGINT), ("kill", signal.SIGKILL), ("crash", signal.SIGSEGV)]:
     process = subprocess.Popen([MILL, "2000"], env=settings("end-" + name), stdout=subprocess.DEVNULL)
     time.sleep(0.7)
@@ -141,7 +159,6 @@ time.sleep(1)
 check("a refusal is final", wait_for("refused", 0.1) == [])
 
 # A server that is away: what was not sent goes with the next process of the service, whose agent is another one.
-import tempfile
 spool = tempfile.mkdtemp() + "/spool"
 with lock:
     answers[:] = [503] * 1000
