@@ -183,7 +183,7 @@ public class HotspotWork {
     // Java, native, Java, native: by reflection's native accessor or method handles, whatever the VM has.
     public static void again(int depth) throws Exception {
         if (depth == 0)
-            sink += sum(30000);
+            sink += sum(1000000); // most of this thread's time: what is asked of it needs samples
         else
             HotspotWork.class.getMethod("again", int.class).invoke(null, depth - 1);
         sink++;

@@ -180,6 +180,8 @@ def run_one(python, who):
     with open(truth) as file:
         check_frames(profile, json.load(file), who)
     check_merge(profile, who)
+    cut = sum(s.values[0] for s in profile.samples if not is_whole(s) and any(f.object == "[python]" for f in s.frames))
+    check(f"{who}: few native stacks are not whole", cut <= 0.01 * sum(s.values[0] for s in profile.samples), cut)
     gil = {s.labels.get("python.gil") for s in profile.samples if python_part(s)}
     check(f"{who}: whether the GIL is held is known", gil == ({None} if pythons.is_free_threaded(python) else {"held"}), gil)
     check_deep(python, who)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What python_names.py profiles: threads whose names are known. Each spins in a function made for its name alone, so that a
-sample in that function tells what the name was. Arguments: a file for {function: name}, seconds."""
+sample in that function tells what the name was. Arguments: a file for {function: name}, seconds of CPU time."""
 import json
 import sys
 import threading
@@ -28,7 +28,7 @@ def leaf_for(name):
 def spin(until, own, *leaves):
     """leaves: of the names that the thread takes on in turn."""
     turn = 0
-    while time.time() < until:
+    while time.process_time() < until:
         name, leaf, free = leaves[turn % len(leaves)]
         if own.name != name:
             own.name = name
@@ -64,7 +64,7 @@ def start(kind, until, name, *others):
 def churn(thread, until):
     """Its attributes come and go while it is sampled."""
     turn = 0
-    while time.time() < until:
+    while time.process_time() < until:
         for i in range(50):
             setattr(thread, "more_%d" % i, "wrong %d" % i)
         vars(thread)
@@ -80,7 +80,7 @@ def renamed_by_another(until):
     turn, ready, done = [first], threading.Event(), threading.Event()
 
     def body():
-        while time.time() < until:
+        while time.process_time() < until:
             ready.wait(1)
             ready.clear()
             turn[0][1](20000)
@@ -88,7 +88,7 @@ def renamed_by_another(until):
 
     thread = threading.Thread(target=body, name="renamed first")
     thread.start()
-    while time.time() < until:
+    while time.process_time() < until:
         turn[0] = second if turn[0] is first else first
         thread.name = turn[0][0]
         ready.set()
@@ -99,7 +99,7 @@ def renamed_by_another(until):
 
 
 def main():
-    until = time.time() + float(sys.argv[2])
+    until = time.process_time() + float(sys.argv[2])
     threads = [
         start(threading.Thread, until, "plain"),
         start(threading.Thread, until, "latin-1 \xe9\xff"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What python_tasks.py profiles: tasks whose names and awaiters are known. Each computes in a function made for its name alone.
-Arguments: a file for {"names": {function: name}, "chains": {function: [functions, root first]}}, seconds [uvloop]."""
+Arguments: a file for {"names": {function: name}, "chains": {function: [functions, root first]}}, CPU seconds [uvloop]."""
 import asyncio
 import json
 import sys
@@ -30,7 +30,7 @@ def leaf_for(name, chain=None):
 async def named(until, *leaves):
     """leaves: (name, function) of the names that the task takes on in turn."""
     turn = 0
-    while time.time() < until:
+    while time.process_time() < until:
         name, leaf = leaves[turn % len(leaves)]
         asyncio.current_task().set_name(name)
         leaf()
@@ -41,7 +41,7 @@ async def named(until, *leaves):
 async def unnamed(until):
     """Nobody asks for its name before the end: until then asyncio may not have made one."""
     leaf = leaf_for("not known yet")
-    while time.time() < until:
+    while time.process_time() < until:
         leaf()
         await asyncio.sleep(0)
     for function in (leaf.__name__, leaf.__name__ + "_free"):
@@ -53,7 +53,7 @@ def as_shown(name):
 
 
 def callbacks(until, loop, leaf):
-    if time.time() < until:
+    if time.process_time() < until:
         leaf()
         loop.call_soon(callbacks, until, loop, leaf)
 
@@ -61,7 +61,7 @@ def callbacks(until, loop, leaf):
 async def short_lived(until, leaves):
     """Tasks that come and go."""
     turn = 0
-    while time.time() < until:
+    while time.process_time() < until:
         name, leaf = leaves[turn % len(leaves)]
         await asyncio.create_task(once(leaf), name=name)
         turn += 1
@@ -84,24 +84,24 @@ async def in_between(awaitable):
 
 
 async def by_await(until, leaf):
-    while time.time() < until:
+    while time.process_time() < until:
         await in_between(asyncio.create_task(awaited_task(leaf), name="awaited"))
 
 
 async def by_gather(until, first, second):
-    while time.time() < until:
+    while time.process_time() < until:
         await asyncio.gather(asyncio.create_task(awaited_task(first), name="gathered one"),
                              asyncio.create_task(awaited_task(second), name="gathered two"))
 
 
 async def by_group(until, leaf):
-    while time.time() < until:
+    while time.process_time() < until:
         async with asyncio.TaskGroup() as group:
             group.create_task(awaited_task(leaf), name="grouped")
 
 
 async def grandparent(until, leaf):
-    while time.time() < until:
+    while time.process_time() < until:
         await asyncio.create_task(parent(leaf), name="parent")
 
 
@@ -121,7 +121,7 @@ async def eager_child(leaves):
 async def eager(until, own, leaves):
     loop = asyncio.get_running_loop()
     loop.set_task_factory(asyncio.eager_task_factory)
-    while time.time() < until:
+    while time.process_time() < until:
         own()
         task = loop.create_task(eager_child(leaves), name="eager child")
         own()
@@ -175,7 +175,7 @@ def eager_thread(until):
 
 
 def main():
-    until = time.time() + float(sys.argv[2])
+    until = time.process_time() + float(sys.argv[2])
     if sys.argv[3:] == ["uvloop"]:
         import uvloop
         uvloop.install()
