@@ -172,6 +172,7 @@ struct dp_jvm {
 	DP_JVM_STATICS(XX)
 #undef XX
 	uintptr_t start, end; /* libjvm's code */
+	uintptr_t image_low, image_high; /* all of libjvm */
 	struct dp_jvm_stub stubs[DP_JVM_STUBS]; /* first start is the address of the variable; then sorted by start */
 	uint32_t stub_count;
 	char path[512];
@@ -294,8 +295,8 @@ void dp_jvm_tell_untold(struct dp_managed_tick *tick);
 uint32_t dp_jvm_method_number(struct dp_managed_tick *tick, uintptr_t method, bool is_certain);
 /* Of a text that stays. */
 uint32_t dp_jvm_text_number(struct dp_managed_tick *tick, const char *text, uint32_t size);
-/* The index of the bytecode at bcp; -1: it is not the method's. */
-int32_t dp_jvm_bci_of(struct dp_managed_tick *tick, uintptr_t method, uintptr_t bcp);
+/* The index of the bytecode at bcp; -1: it is not the method's. is_certain: it is alive. */
+int32_t dp_jvm_bci_of(struct dp_managed_tick *tick, uintptr_t method, uintptr_t bcp, bool is_certain);
 
 static inline uint64_t dp_jvm_id(uint32_t number, enum dp_jvm_kind kind, int32_t bci)
 {

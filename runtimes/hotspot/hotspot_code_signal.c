@@ -141,6 +141,8 @@ static bool prepare(uintptr_t pc)
 		is_ready = is_sound();
 		find_stubs();
 		dp_store_release(&dp_jvm.state, is_ready ? DP_JVM_READY : DP_JVM_OFF);
+		if (!is_ready)
+			dp_runtimes_refuse("java: this VM's code heap is not where its tables say: native frames alone");
 		return is_ready;
 	}
 	dp_store_release(&dp_jvm.state, DP_JVM_LOADED);
@@ -169,6 +171,14 @@ bool dp_jvm_is_ready(uintptr_t pc)
 
 /* ---- blobs ---- */
 
+/* A blob is in the map before its header is written, so that its name may be anything: one that stands in the library stays.
+ * NULL: it does not. */
+static const char *name_of(uintptr_t blob)
+{
+	const uintptr_t name = dp_jvm_word(blob + (uintptr_t)dp_jvm.layout.blob_name);
+	return name - dp_jvm.image_low < dp_jvm.image_high - dp_jvm.image_low ? (const char *)name : NULL;
+}
+
 static enum dp_jvm_blob_kind kind_of(uintptr_t blob)
 {
 	const struct dp_jvm_layout *at = &dp_jvm.layout;
@@ -179,7 +189,7 @@ static enum dp_jvm_blob_kind kind_of(uintptr_t blob)
 		       : dp_jvm_int(blob + (uintptr_t)at->blob_frame_size) > 0 ? DP_JVM_BLOB_RUNTIME
 		                                         : DP_JVM_BLOB_STUBS;
 	}
-	const char *name = (const char *)dp_jvm_word(blob + (uintptr_t)at->blob_name);
+	const char *name = name_of(blob);
 	if (name && (starts_with(name, "nmethod") || starts_with(name, "native nmethod")))
 		return DP_JVM_BLOB_NMETHOD;
 	if (name && starts_with(name, "upcall_stub"))
@@ -273,7 +283,7 @@ const char *dp_jvm_stub_name(uintptr_t pc, const struct dp_jvm_blob *blob, uint3
 	if (pc == dp_jvm.call_stub)
 		name = "call_stub";
 	if (!name)
-		name = (const char *)dp_jvm_word(blob->start + (uintptr_t)dp_jvm.layout.blob_name);
+		name = name_of(blob->start);
 	if (!name)
 		name = "stub";
 	name = without_start(without_start(name, "RuntimeStub - "), "StubRoutines - ");

@@ -334,8 +334,14 @@ int dp_jvm_look(const struct dp_runtime_module *module, char *refusal, size_t re
 	refuse(refusal, refusal_size, "this version reads it on x86-64 alone", "");
 	return -ENOTSUP;
 #endif
-	if (!read_tables(&symbols))
-		return -EAGAIN;
+	if (!read_tables(&symbols)) {
+		enum { TRIES = 256 }; /* its constructors are done before so many looks */
+		static unsigned tried;
+		if (++tried < TRIES)
+			return -EAGAIN;
+		refuse(refusal, refusal_size, "this VM's tables cannot be read", "");
+		return -ENOTSUP;
+	}
 	const char *what = missing();
 	if (what) {
 		refuse(refusal, refusal_size, "this VM does not tell where to find ", what);
@@ -343,6 +349,9 @@ int dp_jvm_look(const struct dp_runtime_module *module, char *refusal, size_t re
 	}
 	dp_jvm.start = module->start;
 	dp_jvm.end = module->end;
+	const struct extent extent = extent_of(module);
+	dp_jvm.image_low = extent.low;
+	dp_jvm.image_high = extent.high;
 	keep_path(module->path);
 	want_all_places(module);
 	dp_store_release(&dp_jvm.state, DP_JVM_LOADED);

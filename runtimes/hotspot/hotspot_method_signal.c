@@ -357,15 +357,17 @@ uint32_t dp_jvm_text_number(struct dp_managed_tick *tick, const char *text, uint
 	return record.number;
 }
 
-int32_t dp_jvm_bci_of(struct dp_managed_tick *tick, uintptr_t method, uintptr_t bcp)
+int32_t dp_jvm_bci_of(struct dp_managed_tick *tick, uintptr_t method, uintptr_t bcp, bool is_certain)
 {
 	const struct dp_jvm_layout *at = &dp_jvm.layout;
-	(void)tick;
-	const uintptr_t constant = dp_jvm_word(method + (uintptr_t)at->method_const);
-	const uintptr_t code = constant + (uintptr_t)at->size_const;
-	if (bcp < code || bcp - code >= dp_jvm_half(constant + (uintptr_t)at->const_code_size))
+	const struct reader reader = {tick, is_certain};
+	uintptr_t constant;
+	uint32_t code_size;
+	if (!bcp || !read_word(&reader, method + (uintptr_t)at->method_const, &constant) ||
+	        !read_half(&reader, constant + (uintptr_t)at->const_code_size, &code_size))
 		return -1;
-	return (int32_t)(bcp - code);
+	const uintptr_t code = constant + (uintptr_t)at->size_const;
+	return bcp >= code && bcp - code < code_size ? (int32_t)(bcp - code) : -1;
 }
 
 /* What was a method then may be none now: it is read with care, and what it is called now is what is told. */

@@ -17,6 +17,7 @@ struct step {
 	struct dp_owned_walk *walk;
 	uintptr_t pc, sp, fp;
 	bool is_exact; /* this frame was interrupted: registers are its own */
+	bool is_guessed; /* a frame was left by what looks like a return address: what follows may be left-overs */
 	int count;
 };
 
@@ -114,9 +115,9 @@ static bool add_interpreted(struct step *step, const struct interpreted *frame, 
 	const uint32_t number = dp_jvm_method_number(step->tick, frame->method, is_certain);
 	if (!number && !is_certain)
 		return false;
-	int32_t bci = number ? dp_jvm_bci_of(step->tick, frame->method, bcp) : -1;
+	int32_t bci = number ? dp_jvm_bci_of(step->tick, frame->method, bcp, is_certain) : -1;
 	if (number && bci < 0 && bcp != frame->bcp)
-		bci = dp_jvm_bci_of(step->tick, frame->method, frame->bcp);
+		bci = dp_jvm_bci_of(step->tick, frame->method, frame->bcp, is_certain);
 	if (number && bci < 0 && !bcp && !frame->bcp)
 		bci = 0; /* before its first bytecode, or a native method */
 	return add(step, dp_jvm_id(number, DP_JVM_INTERPRETED, bci), frame->fp + 16);
@@ -158,6 +159,7 @@ static bool step_entry(struct step *step)
 static bool step_left(struct step *step)
 {
 	uintptr_t top, sender = reg(step, DP_JVM_REG_METHOD);
+	step->is_guessed = true;
 	if (read_stack(step, step->sp, &top) && is_return(top))
 		return go(step, top, sender > step->sp && is_on_stack(step, sender) ? sender : step->sp + 8, step->fp);
 	if (is_return(reg(step, DP_JVM_REG_BCP)))
@@ -174,7 +176,7 @@ static bool step_interpreted(struct step *step)
 			return step_entry(step);
 		if (!read_interpreted(step, step->fp, &frame) || !add_interpreted(step, &frame, reg(step, DP_JVM_REG_BCP), false))
 			return step_left(step);
-	} else if (!read_interpreted(step, step->fp, &frame) || !add_interpreted(step, &frame, frame.bcp, true)) {
+	} else if (!read_interpreted(step, step->fp, &frame) || !add_interpreted(step, &frame, frame.bcp, !step->is_guessed)) {
 		return false;
 	}
 	return go(step, frame.ret, frame.sender_sp, frame.caller_fp);
@@ -275,6 +277,7 @@ static bool is_method_or_return(uintptr_t pc)
 static bool leave_stub(struct step *step, const struct dp_jvm_blob *blob, uintptr_t at)
 {
 	uintptr_t ret, caller_fp = step->fp;
+	step->is_guessed = true;
 	if (!read_stack(step, at, &ret) || (at > step->sp && step->fp == at - 8 && !read_stack(step, at - 8, &caller_fp)))
 		return false;
 	return add_stub(step, blob, at + 8) && go(step, ret, at + 8, caller_fp);
