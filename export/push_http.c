@@ -289,8 +289,8 @@ static enum dp_http_outcome outcome_of(const struct dp_http_request *request, in
 			return DP_HTTP_UNTRUSTED;
 		request->http->curl->easy_getinfo(request->easy, CURLINFO_CONNECT_TIME_T, &connect_us);
 		request->http->curl->easy_getinfo(request->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-		/* Of the body nothing: a door that shut after the handshake. */
-		return connect_us && sent ? DP_HTTP_BROKEN : DP_HTTP_UNREACHABLE;
+		/* Of a body nothing was sent: a door that shut after the handshake. */
+		return connect_us && (sent || !request->post.size) ? DP_HTTP_BROKEN : DP_HTTP_UNREACHABLE;
 	}
 }
 
