@@ -130,7 +130,7 @@ def profile(name, command):
     counts, wrong = {}, {}
     for sample in Profile(output).samples:
         burned = [f.rpartition("burn_")[2] for f in sample.stack if re.search(r"(^|\.)burn_[a-z]+$", f)]
-        own = {k: v for k, v in sample.labels.items() if k not in ("thread", "tid", "python.gil")}
+        own = {k: v for k, v in sample.labels.items() if k not in ("thread", "tid", "python.gil", "python.task")}
         function = burned[0] if burned else "else"
         wanted = {} if function == "none" else {"name": function}
         counts[function] = counts.get(function, 0) + sample.values[0]
