@@ -26,8 +26,8 @@ enum {
 
 /* Idle: a live thread without a timer, because the profiler is stopped. Whoever moves a record from armed or idle to
  * claimed owns it, and its timer, until it moves on. */
-enum { DP_STACK_TOLD = UINT32_MAX };
 enum dp_thread_state { DP_THREAD_FREE, DP_THREAD_CLAIMED, DP_THREAD_ARMED, DP_THREAD_IDLE };
+enum { DP_STACK_TOLD = UINT32_MAX };
 
 /* One thread with a timer. Its address is what the timer's cookie stands for; memory is never given back. */
 struct dp_thread {

@@ -151,6 +151,15 @@ static inline struct dp_python_path *dp_python_task_path(const struct dp_managed
 	return (struct dp_python_path *)tick->memory + 1;
 }
 
+static inline void dp_python_reverse(struct dp_frame *frames, uint32_t from, uint32_t to)
+{
+	while (from + 1 < to) {
+		const struct dp_frame frame = frames[from];
+		frames[from++] = frames[--to];
+		frames[to] = frame;
+	}
+}
+
 /* How objects are read: plainly while this thread holds the GIL, when nobody changes them; else, in doubt, through the kernel. */
 struct dp_python_reader {
 	struct dp_managed_tick *tick;
@@ -214,6 +223,13 @@ void dp_python_take_text(struct dp_python_reader *reader, uintptr_t slot, struct
 /* Lays a path: its steps; the text at its end; and that it is whole, and begins at root. */
 void dp_python_begin_path(struct dp_python_reader *reader, struct dp_python_path *path);
 void dp_python_keep(struct dp_python_reader *reader, uintptr_t address, uintptr_t value);
+/* Reads a word and keeps it. */
+static inline uintptr_t dp_python_kept_word(struct dp_python_reader *reader, uintptr_t address)
+{
+	const uintptr_t word = dp_python_word(reader, address);
+	dp_python_keep(reader, address, word);
+	return word;
+}
 /* What was kept so far, or all, is sure. */
 void dp_python_be_sure(struct dp_python_reader *reader, bool is_all);
 void dp_python_end_path(struct dp_python_reader *reader, uintptr_t root, bool is_whole);

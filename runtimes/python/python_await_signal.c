@@ -147,15 +147,6 @@ static bool add_coroutine(struct dp_python_reader *reader, uintptr_t frame, uint
 	return true;
 }
 
-static void reverse(struct dp_frame *frames, uint32_t from, uint32_t to)
-{
-	while (from + 1 < to) {
-		const struct dp_frame frame = frames[from];
-		frames[from++] = frames[--to];
-		frames[to] = frame;
-	}
-}
-
 static bool has_room(const struct dp_managed_tick *tick, uint32_t first)
 {
 	return tick->frame_count < DP_MANAGED_MAX && tick->frame_count - first < FRAMES_MOST;
@@ -178,7 +169,7 @@ static void add_task(struct dp_python_reader *reader, uintptr_t task, uint32_t f
 			break;
 		coroutine = awaited(reader, frame);
 	}
-	reverse(tick->frames, from, tick->frame_count);
+	dp_python_reverse(tick->frames, from, tick->frame_count);
 }
 
 void dp_python_add_awaiters(struct dp_python_reader *reader, uintptr_t task, uint32_t at)
@@ -200,7 +191,7 @@ void dp_python_add_awaiters(struct dp_python_reader *reader, uintptr_t task, uin
 		}
 	}
 	/* They stand behind all others: each part turned, then both together. */
-	reverse(tick->frames, at + 1, first);
-	reverse(tick->frames, first, tick->frame_count);
-	reverse(tick->frames, at + 1, tick->frame_count);
+	dp_python_reverse(tick->frames, at + 1, first);
+	dp_python_reverse(tick->frames, first, tick->frame_count);
+	dp_python_reverse(tick->frames, at + 1, tick->frame_count);
 }

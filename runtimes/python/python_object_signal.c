@@ -28,14 +28,6 @@ enum {
 	TEXT_HEAD = 36,    /* bytes of a str up to its state's */
 };
 
-/* What leads to a name is kept (python_path_signal.c). */
-static uintptr_t kept_word(struct dp_python_reader *reader, uintptr_t address)
-{
-	const uintptr_t word = dp_python_word(reader, address);
-	dp_python_keep(reader, address, word);
-	return word;
-}
-
 /* ---- texts ---- */
 
 struct text {
@@ -122,7 +114,7 @@ bool dp_python_has_end(struct dp_python_reader *reader, uintptr_t object, const 
 
 void dp_python_take_text(struct dp_python_reader *reader, uintptr_t slot, struct dp_tick_text *to)
 {
-	const uintptr_t object = kept_word(reader, slot);
+	const uintptr_t object = dp_python_kept_word(reader, slot);
 	struct text text;
 	if (!object || !find_text(reader, object, &text))
 		return;
@@ -267,7 +259,7 @@ uintptr_t dp_python_slot_in_dict(struct dp_python_reader *reader, uintptr_t dict
 uintptr_t dp_python_slot(struct dp_python_reader *reader, uintptr_t object, struct dp_python_name *name)
 {
 	const struct dp_python_layout *layout = &reader->library->layout;
-	const uintptr_t type = kept_word(reader, object + TYPE);
+	const uintptr_t type = dp_python_kept_word(reader, object + TYPE);
 	if (!type)
 		return 0;
 	const uintptr_t flags = dp_python_word(reader, type + TYPE_FLAGS);
@@ -275,7 +267,7 @@ uintptr_t dp_python_slot(struct dp_python_reader *reader, uintptr_t object, stru
 		const uintptr_t offset = dp_python_word(reader, type + TYPE_DICT_OFFSET);
 		if (!offset || offset >= 4096)
 			return 0;
-		const uintptr_t dict = kept_word(reader, object + offset);
+		const uintptr_t dict = dp_python_kept_word(reader, object + offset);
 		dp_python_be_sure(reader, false);
 		return dp_python_slot_in_dict(reader, dict, name);
 	}
@@ -300,7 +292,7 @@ uintptr_t dp_python_slot(struct dp_python_reader *reader, uintptr_t object, stru
 	dp_python_be_sure(reader, values && layout->attributes == DP_PYTHON_INLINE_VALUES);
 	if (values)
 		return slot_in(reader, dp_python_word(reader, type + layout->cached_keys), values, name);
-	return dp_python_slot_in_dict(reader, kept_word(reader, object - 24), name);
+	return dp_python_slot_in_dict(reader, dp_python_kept_word(reader, object - 24), name);
 }
 
 static bool take_attribute(

@@ -94,13 +94,6 @@ static uintptr_t find_module(struct dp_python_reader *reader, uintptr_t modules)
 	return table.entries + dp_load_relaxed(&name.hint) * (uintptr_t)table.entry_size + table.value;
 }
 
-static uintptr_t kept_word(struct dp_python_reader *reader, uintptr_t address)
-{
-	const uintptr_t word = dp_python_word(reader, address);
-	dp_python_keep(reader, address, word);
-	return word;
-}
-
 /* The dict of running tasks. */
 static uintptr_t find_running(struct dp_python_reader *reader, uintptr_t state)
 {
@@ -112,15 +105,15 @@ static uintptr_t find_running(struct dp_python_reader *reader, uintptr_t state)
 		return path->steps[path->step_count - 1].value;
 	dp_python_begin_path(reader, path);
 	uintptr_t running = 0;
-	const uintptr_t modules = kept_word(reader, interp + layout->modules);
+	const uintptr_t modules = dp_python_kept_word(reader, interp + layout->modules);
 	const uintptr_t slot = modules ? find_module(reader, modules) : 0;
 	if (slot) {
-		kept_word(reader, modules + DICT_KEYS);
-		const uintptr_t module = kept_word(reader, slot);
+		dp_python_kept_word(reader, modules + DICT_KEYS);
+		const uintptr_t module = dp_python_kept_word(reader, slot);
 		if (module && dp_python_has_type(reader, module, "module")) {
-			const uintptr_t dict = kept_word(reader, module + MODULE_DICT);
+			const uintptr_t dict = dp_python_kept_word(reader, module + MODULE_DICT);
 			const uintptr_t tasks = dp_python_slot_in_dict(reader, dict, &name);
-			running = tasks ? kept_word(reader, tasks) : 0;
+			running = tasks ? dp_python_kept_word(reader, tasks) : 0;
 		}
 	}
 	dp_python_end_path(reader, interp, running != 0);

@@ -541,15 +541,6 @@ static bool walk_chain(struct walk *walk)
 
 /* ---- deep stacks ---- */
 
-static void reverse(struct dp_frame *frames, uint32_t from, uint32_t to)
-{
-	while (from + 1 < to) {
-		const struct dp_frame frame = frames[from];
-		frames[from++] = frames[--to];
-		frames[to] = frame;
-	}
-}
-
 static struct dp_frame missing_frames(uint64_t number, uint32_t place)
 {
 	return (struct dp_frame){.id = number, .place = place, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_MISSING};
@@ -570,9 +561,9 @@ static void close_gap(struct walk *walk, bool has_root)
 		return;
 	}
 	const uint32_t size = room - half, turn = (walk->count - half) % size;
-	reverse(frames + half, 0, turn);
-	reverse(frames + half, turn, size);
-	reverse(frames + half, 0, size);
+	dp_python_reverse(frames + half, 0, turn);
+	dp_python_reverse(frames + half, turn, size);
+	dp_python_reverse(frames + half, 0, size);
 	frames[half] = missing_frames(has_root ? walk->count - room + 1 : 0, frames[half].place);
 	walk->tick->losses[DP_MANAGED_MISSING]++;
 	walk->tick->frame_count += has_root ? room : half + 1;
