@@ -2,6 +2,8 @@
  * A chained hash table in an arena: hash by all, compare by all, so that no two stacks are ever merged by chance. */
 #include "agent/stacks.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +28,6 @@ static uint64_t frame_word(const struct dp_frame *frame)
 		return runtime | DP_STACK_AWAITS;
 	return (frame->id & DP_STACK_ADDRESS) | runtime | (frame->flags & DP_FRAME_EXACT ? DP_STACK_EXACT : 0) |
 	       (frame->flags & DP_FRAME_GUESSED ? DP_STACK_GUESSED : 0);
-}
-
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
 }
 
 static void grow(struct dp_stacks *stacks)
@@ -68,12 +64,12 @@ static int is_same(
 void dp_stacks_add(struct dp_stacks *stacks, const struct dp_stack_key *key, const struct dp_frame *frames,
         unsigned count, uint64_t weight_ns, uint64_t samples)
 {
-	uint64_t hash = mix((uint64_t)key->tid << 32 | key->generation,
+	uint64_t hash = dp_mix((uint64_t)key->tid << 32 | key->generation,
 	        (uint64_t)key->labels << 32 | (uint64_t)key->stop << 16 | (uint64_t)key->flags << 20 | count);
 	for (unsigned i = 0; i < DP_TEXTS; i++)
-		hash = mix(hash, key->texts[i]);
+		hash = dp_mix(hash, key->texts[i]);
 	for (unsigned i = 0; i < count; i++)
-		hash = mix(hash, frame_word(&frames[i]));
+		hash = dp_mix(hash, frame_word(&frames[i]));
 	struct dp_stack *stack = stacks->buckets[hash % stacks->bucket_count];
 	while (stack && (stack->hash != hash || !is_same(stack, key, frames, count)))
 		stack = stack->next;

@@ -2,6 +2,8 @@
  * The profile builder: every table deduplicated by a hash with a full compare behind it. */
 #include "base/profile.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,22 +33,16 @@ struct dp_profile_index {
 
 /* ---- hashing ---- */
 
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
-
 static uint64_t hash_bytes(const char *bytes, size_t size)
 {
-	uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), size), word = 0;
+	uint64_t hash = dp_mix(UINT64_C(0xcbf29ce484222325), size), word = 0;
 	for (; size >= sizeof word; size -= sizeof word, bytes += sizeof word) {
 		memcpy(&word, bytes, sizeof word);
-		hash = mix(hash, word);
+		hash = dp_mix(hash, word);
 	}
 	word = 0;
 	memcpy(&word, bytes, size);
-	return mix(hash, word);
+	return dp_mix(hash, word);
 }
 
 static uint32_t folded(uint64_t hash)
@@ -234,7 +230,7 @@ static bool own(struct dp_profile *profile, const char **text)
 
 static uint64_t mapping_hash(const struct dp_mapping *m)
 {
-	return mix((uintptr_t)m->path, (uintptr_t)m->build_id);
+	return dp_mix((uintptr_t)m->path, (uintptr_t)m->build_id);
 }
 
 static bool mapping_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
@@ -271,7 +267,7 @@ int dp_profile_mapping(struct dp_profile *profile, const struct dp_mapping *mapp
 
 static uint64_t function_hash(const struct dp_function *f)
 {
-	return mix(mix(mix((uintptr_t)f->name, (uintptr_t)f->system_name), (uintptr_t)f->file), f->start_line);
+	return dp_mix(dp_mix(dp_mix((uintptr_t)f->name, (uintptr_t)f->system_name), (uintptr_t)f->file), f->start_line);
 }
 
 static bool function_is_equal(const struct dp_profile *profile, uint32_t index, const void *key)
@@ -300,9 +296,9 @@ int dp_profile_function(struct dp_profile *profile, const struct dp_function *fu
 
 static uint64_t location_hash(const struct dp_location *l)
 {
-	uint64_t hash = mix(mix(mix((uint32_t)l->mapping, l->runtime), l->address), l->line_count);
+	uint64_t hash = dp_mix(dp_mix(dp_mix((uint32_t)l->mapping, l->runtime), l->address), l->line_count);
 	for (uint32_t i = 0; i < l->line_count; i++)
-		hash = mix(hash, (uint64_t)(uint32_t)l->lines[i].function << 32 | l->lines[i].line);
+		hash = dp_mix(hash, (uint64_t)(uint32_t)l->lines[i].function << 32 | l->lines[i].line);
 	return hash;
 }
 
@@ -345,11 +341,11 @@ int dp_profile_location(struct dp_profile *profile, const struct dp_location *lo
 
 static uint64_t sample_hash(const struct dp_profile_sample *s)
 {
-	uint64_t hash = mix(s->location_count, s->label_count);
+	uint64_t hash = dp_mix(s->location_count, s->label_count);
 	for (uint32_t i = 0; i < s->location_count; i++)
-		hash = mix(hash, (uint32_t)s->locations[i]);
+		hash = dp_mix(hash, (uint32_t)s->locations[i]);
 	for (uint32_t i = 0; i < s->label_count; i++)
-		hash = mix(mix(mix(hash, (uintptr_t)s->labels[i].key), (uintptr_t)s->labels[i].text),
+		hash = dp_mix(dp_mix(dp_mix(hash, (uintptr_t)s->labels[i].key), (uintptr_t)s->labels[i].text),
 		        (uint64_t)s->labels[i].number);
 	return hash;
 }

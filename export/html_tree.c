@@ -2,23 +2,18 @@
  * The frame tree behind the flame graph: merged by function and object, sorted heaviest first. */
 #include "export/html_tree.h"
 #include "base/frame.h"
+#include "base/hash.h"
 #include "export/frames.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-	hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
-
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
 	for (; *text; text++)
 		hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
-	return mix(hash, 0);
+	return dp_mix(hash, 0);
 }
 
 /* Hashes of entries already in a table, for an index that grows. */
@@ -38,19 +33,19 @@ static uint64_t frame_at(const struct dp_html_tree *tree, int column, uint32_t n
 static uint64_t node_at(const struct dp_html_tree *tree, int column, uint32_t number)
 {
 	(void)column;
-	return mix(mix(2, tree->nodes.at[number].parent), tree->nodes.at[number].frame);
+	return dp_mix(dp_mix(2, tree->nodes.at[number].parent), tree->nodes.at[number].frame);
 }
 
 static uint64_t thread_at(const struct dp_html_tree *tree, int column, uint32_t number)
 {
 	const struct dp_html_thread *thread = &tree->threads[column].at[number];
-	return hash_text(mix(3, (uint64_t)thread->tid), thread->name);
+	return hash_text(dp_mix(3, (uint64_t)thread->tid), thread->name);
 }
 
 static uint64_t cell_at(const struct dp_html_tree *tree, int column, uint32_t number)
 {
 	const struct dp_html_cell *cell = &tree->cells[column].at[number];
-	return mix(mix(4, cell->node), cell->thread);
+	return dp_mix(dp_mix(4, cell->node), cell->thread);
 }
 
 /* Keeps the index at most half full. 0 or -ENOMEM. */
@@ -142,7 +137,7 @@ static int find_node(struct dp_html_tree *tree, uint32_t parent, uint32_t frame,
 	if (make_room(tree, &tree->node_index, 0, node_at) != 0)
 		return -ENOMEM;
 	const uint32_t mask = tree->node_index.slot_count - 1;
-	uint32_t at = (uint32_t)mix(mix(2, parent), frame) & mask;
+	uint32_t at = (uint32_t)dp_mix(dp_mix(2, parent), frame) & mask;
 	for (; tree->node_index.slots[at]; at = (at + 1) & mask) {
 		struct dp_html_node *node = &tree->nodes.at[tree->node_index.slots[at] - 1];
 		/* The root is its own parent; a slot that holds it is no child's. */
@@ -172,7 +167,7 @@ static int find_thread(struct dp_html_tree *tree, int column, const struct dp_pr
 	if (make_room(tree, index, column, thread_at) != 0)
 		return -ENOMEM;
 	const uint32_t mask = index->slot_count - 1;
-	uint32_t at = (uint32_t)hash_text(mix(3, (uint64_t)tid), name) & mask;
+	uint32_t at = (uint32_t)hash_text(dp_mix(3, (uint64_t)tid), name) & mask;
 	for (; index->slots[at]; at = (at + 1) & mask) {
 		const struct dp_html_thread *thread = &tree->threads[column].at[index->slots[at] - 1];
 		if (thread->tid == tid && !strcmp(thread->name, name))
@@ -192,7 +187,7 @@ static int add_cell(struct dp_html_tree *tree, int column, uint32_t node, uint32
 	if (make_room(tree, index, column, cell_at) != 0)
 		return -ENOMEM;
 	const uint32_t mask = index->slot_count - 1;
-	uint32_t at = (uint32_t)mix(mix(4, node), thread) & mask;
+	uint32_t at = (uint32_t)dp_mix(dp_mix(4, node), thread) & mask;
 	for (; index->slots[at]; at = (at + 1) & mask) {
 		struct dp_html_cell *cell = &tree->cells[column].at[index->slots[at] - 1];
 		if (cell->node == node && cell->thread == thread) {

@@ -2,6 +2,8 @@
  * Open addressing, at most half full, a full compare behind each hash. */
 #include "export/unique.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +15,7 @@ static uint64_t hash_of(const uint8_t *bytes, size_t size)
 	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ size, word;
 	for (; size >= sizeof word; bytes += sizeof word, size -= sizeof word) {
 		memcpy(&word, bytes, sizeof word);
-		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 29;
+		hash = dp_mix(hash, word);
 	}
 	while (size--)
 		hash = (hash ^ *bytes++) * UINT64_C(0x100000001b3);

@@ -2,6 +2,8 @@
  * Names and texts that live as long as their object, each once; demangling is slow, so it is done once too.
  */
 #include "symbols/name_pool.h"
+
+#include "base/hash.h"
 #include "symbols/demangle.h"
 
 #include <stdbool.h>
@@ -16,22 +18,16 @@ void dp_name_pool_init(struct dp_name_pool *pool)
 	dp_arena_init(&pool->arena, 0);
 }
 
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
-
 static uint32_t hash_of(const char *text, size_t size)
 {
-	uint64_t hash = mix(0, size), word = 0;
+	uint64_t hash = dp_mix(0, size), word = 0;
 	for (; size >= sizeof word; size -= sizeof word, text += sizeof word) {
 		memcpy(&word, text, sizeof word);
-		hash = mix(hash, word);
+		hash = dp_mix(hash, word);
 	}
 	word = 0;
 	memcpy(&word, text, size);
-	hash = mix(hash, word);
+	hash = dp_mix(hash, word);
 	return (uint32_t)(hash ^ hash >> 32);
 }
 

@@ -8,6 +8,7 @@
 #include "runtimes/hotspot/hotspot.h"
 
 #include "base/atomic.h"
+#include "base/hash.h"
 #include "base/syscall.h"
 #include "runtimes/name.h"
 
@@ -23,23 +24,17 @@ static _Atomic uint64_t numbers[DP_RUNTIME_NUMBERS]; /* hash of what is told; 0:
 static _Atomic uint64_t seen[SEEN];                  /* a method and its check, hashed, above; its number below */
 static _Atomic uintptr_t methods[SEEN];              /* addresses that were methods once */
 
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
-
 static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, uint32_t size)
 {
 	uint64_t word = 0;
 	for (; size >= 8; bytes += 8, size -= 8) {
 		__builtin_memcpy(&word, bytes, 8);
-		hash = mix(hash, word);
+		hash = dp_mix(hash, word);
 	}
 	word = 0;
 	for (uint32_t i = 0; i < size; i++)
 		word |= (uint64_t)bytes[i] << i * 8;
-	return mix(hash, word ^ (uint64_t)size << 56);
+	return dp_mix(hash, word ^ (uint64_t)size << 56);
 }
 
 /* 0: no room. */
@@ -133,17 +128,17 @@ static bool read_method(const struct reader *reader, uintptr_t address, struct m
 /* Over what changes when the address comes to be another method. */
 static uint64_t check_of(uintptr_t address, const struct method *method)
 {
-	uint64_t hash = mix(mix(address, method->constant), method->pool);
+	uint64_t hash = dp_mix(dp_mix(address, method->constant), method->pool);
 	uint64_t first = 0, last = 0;
 	const uintptr_t body = method->class_name + (uintptr_t)dp_jvm.layout.symbol_body;
 	const uint32_t size = method->class_size;
-	hash = mix(mix(hash, method->holder), method->name);
-	hash = mix(mix(hash, method->class_name), (uint64_t)size << 32 | method->code_size << 16 | method->name_size);
+	hash = dp_mix(dp_mix(hash, method->holder), method->name);
+	hash = dp_mix(dp_mix(hash, method->class_name), (uint64_t)size << 32 | method->code_size << 16 | method->name_size);
 	if (size >= 8) {
 		__builtin_memcpy(&first, (const void *)body, 8);
 		__builtin_memcpy(&last, (const void *)(body + size - 8), 8);
 	}
-	return mix(mix(hash, first), last);
+	return dp_mix(dp_mix(hash, first), last);
 }
 
 /* ---- texts ---- */
@@ -296,7 +291,7 @@ static uint32_t tell_method(struct dp_managed_tick *tick, const struct reader *r
 	at += file_size;
 	record.lines_size = read_lines(reader, method, text + at, &is_cut);
 	record.is_cut = is_cut;
-	record.number = number_of(mix(hash_bytes(record.name_size, text, at + record.lines_size), file_size));
+	record.number = number_of(dp_mix(hash_bytes(record.name_size, text, at + record.lines_size), file_size));
 	if (!record.number)
 		tick->losses[DP_MANAGED_NAME]++;
 	else if (!is_told(tick, record.number)) {
@@ -314,7 +309,7 @@ uint32_t dp_jvm_method_number(struct dp_managed_tick *tick, uintptr_t address, b
 	struct reader reader = {tick, false};
 	if (!address || address & 7)
 		return 0;
-	_Atomic uintptr_t *was_method = &methods[mix(address >> 4, 0) >> 40 & (SEEN - 1)];
+	_Atomic uintptr_t *was_method = &methods[dp_mix(address >> 4, 0) >> 40 & (SEEN - 1)];
 	const bool is_known = dp_load_relaxed(was_method) == address;
 	reader.is_plain = is_certain && (is_known || !tick->may_call);
 	if (!read_method(&reader, address, &method))

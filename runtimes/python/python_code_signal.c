@@ -6,6 +6,7 @@
 #include "runtimes/python/python.h"
 
 #include "base/atomic.h"
+#include "base/hash.h"
 #include "runtimes/name.h"
 
 enum { TRIED_MOST = 64, IS_BEING_WRITTEN = 1 };
@@ -22,12 +23,6 @@ static uintptr_t word_at(uintptr_t address)
 
 /* ---- numbers ---- */
 
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
-
 static uint64_t check_of(const struct dp_python_layout *layout, const uint8_t *code)
 {
 	uintptr_t file, name, lines;
@@ -36,13 +31,13 @@ static uint64_t check_of(const struct dp_python_layout *layout, const uint8_t *c
 	__builtin_memcpy(&name, code + layout->name, sizeof name);
 	__builtin_memcpy(&lines, code + layout->lines, sizeof lines);
 	__builtin_memcpy(&first_line, code + layout->first_line, sizeof first_line);
-	return mix(mix(mix(file, name), lines), first_line);
+	return dp_mix(dp_mix(dp_mix(file, name), lines), first_line);
 }
 
 /* Slot + 1; 0: no room. */
 static uint32_t number_of(uintptr_t code, uint64_t check)
 {
-	uint32_t at = (uint32_t)(mix(code >> 4, check) >> 40) % DP_RUNTIME_NUMBERS;
+	uint32_t at = (uint32_t)(dp_mix(code >> 4, check) >> 40) % DP_RUNTIME_NUMBERS;
 	for (unsigned i = 0; i < TRIED_MOST; i++, at = (at + 1) % DP_RUNTIME_NUMBERS) {
 		uintptr_t there = dp_load_acquire(&slots[at].code);
 		if (there == code && dp_load_relaxed(&slots[at].check) == check)
