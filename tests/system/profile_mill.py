@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A real program of several threads, C and C++, and a plug-in: its profile is whole, named and true."""
+import collections
 import glob
 import os
 import re
@@ -16,8 +17,14 @@ check("the program's output is its own", result.stdout == plain.stdout, result.s
 check("its exit status too", result.returncode == plain.returncode, result.returncode)
 files = sorted(glob.glob(where + "/*"), reverse=True)
 check("a flame graph and a pprof file are left", [os.path.splitext(f)[1] for f in files] == [".gz", ".html"], files)
-check("the summary names the hottest function", b"mill_pack" in result.stderr, result.stderr)
 stacks = collapsed(files[0])
+own = collections.Counter()
+for stack, count in stacks.items():
+    own[stack[-1]] += count
+first_row = re.search(rb"^ +self +total +function\n +[\d.]+% +[\d.]+%  (.*)$", result.stderr, re.M)
+check("the summary names the hottest function first", first_row and own[first_row[1].decode()] == max(own.values()), result.stderr)
+hot = own["move_to_front"] + own["mill_pack"]
+check("the mill's own hot loop is at the top", hot >= 0.2 * sum(own.values()) and b"move_to_front\n" in result.stderr, result.stderr)
 for name in ["mill_pack", "mill::count_words", "mill::rank_words", "mill_grep", "regexec", "std::__introsort_loop"]:
     check(f"{name} is in the profile", share(stacks, re.escape(name)) > 0)
 # Without a symbol table (no libc6-dbg) clone3, which is local to libc, has no name.
