@@ -48,15 +48,18 @@ void dp_lane_forget_names(struct dp_lane *lane)
 	lane->has_told = false;
 }
 
+enum { NAMES_RESERVE = 8 * 1024 }; /* bytes of a ring that names leave to the sample */
+
 static struct dp_lane *lease_lane(struct dp_thread *self)
 {
-	enum { USUAL = 4096 }; /* a record of usual depth */
+	/* A record of usual depth, and names. */
+	const uint32_t usual = dp_runtimes_are_there() ? NAMES_RESERVE + 4096 : 4096;
 	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
 	struct dp_lane *lane = NULL;
-	if (self->wanted_bytes > USUAL) /* in an empty ring is what is to be had at most */
+	if (self->wanted_bytes > usual) /* in an empty ring is what is to be had at most */
 		lane = lease_one(self, count, self->wanted_bytes < DP_LANE_RING_SIZE ? self->wanted_bytes : DP_LANE_RING_SIZE);
 	if (!lane)
-		lane = lease_one(self, count, USUAL);
+		lane = lease_one(self, count, usual);
 	if (!lane)
 		lane = lease_one(self, count, 0);
 	/* Threads in each other's way: while more lanes cost no more than their memory, before a tick finds none. */
@@ -255,7 +258,7 @@ static void ask_for_stack(struct dp_thread *self, struct dp_lane *lane, uintptr_
 /* For managed frames. Their names go into the ring before the sample, as far as that leaves room for it. */
 static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintptr_t sp, uint32_t tick)
 {
-	enum { RESERVE = 8 * 1024, NAMES_MOST = 16 * 1024 };
+	enum { NAMES_MOST = 16 * 1024 };
 	struct dp_managed_tick *managed = &lane->managed;
 	const uint32_t used = dp_ring_waiting(&lane->view);
 	const uint32_t room = used < lane->view.size ? lane->view.size - used : 0;
@@ -267,7 +270,7 @@ static void prepare_managed(struct dp_thread *self, struct dp_lane *lane, uintpt
 	managed->tid = self->tid;
 	managed->may_call = !(dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP);
 	managed->ring = &lane->view;
-	managed->name_room = room < RESERVE ? 0 : room - RESERVE < NAMES_MOST ? room - RESERVE : NAMES_MOST;
+	managed->name_room = room < NAMES_RESERVE ? 0 : room - NAMES_RESERVE < NAMES_MOST ? room - NAMES_RESERVE : NAMES_MOST;
 	managed->told = lane->told;
 	lane->has_told = true;
 	managed->frames = lane->managed_frames;

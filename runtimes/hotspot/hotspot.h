@@ -264,7 +264,7 @@ uintptr_t dp_jvm_verified_entry(const struct dp_jvm_blob *blob);
 
 /* ---- signal: what a lane keeps ---- */
 
-enum { DP_JVM_KNOWN_IDS = 14, DP_JVM_SCOPES_MAX = 64, DP_JVM_UNTOLD = 64 };
+enum { DP_JVM_KNOWN_IDS = 14, DP_JVM_SCOPES_MAX = 64 };
 
 /* What an address of compiled code has been found to mean. */
 struct dp_jvm_known {
@@ -275,11 +275,6 @@ struct dp_jvm_known {
 };
 
 struct dp_jvm_memory {
-	uint32_t untold_count;
-	struct dp_jvm_untold {
-		uintptr_t address; /* of a method that was one then, */
-		uint32_t size;     /* or of a text of so many bytes, which stays */
-	} untold[DP_JVM_UNTOLD]; /* what found no room */
 	uint64_t ids[DP_JVM_SCOPES_MAX];
 	struct dp_jvm_known known[490];
 };

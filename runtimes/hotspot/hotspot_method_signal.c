@@ -18,11 +18,16 @@ enum {
 	TEXT_MOST = 1024, /* of a class, of a method, of a file */
 	TOLD = 1,         /* our set in tick->told */
 	NUMBER_BITS = 16,
+	UNTOLD = 128,
+	UNTOLD_SHIFT = 48,
 };
 
 static _Atomic uint64_t numbers[DP_RUNTIME_NUMBERS]; /* hash of what is told; 0: free */
 static _Atomic uint64_t seen[SEEN];                  /* a method and its check, hashed, above; its number below */
 static _Atomic uintptr_t methods[SEEN];              /* addresses that were methods once */
+/* What found no room in a ring: the address of a method, or of a text that stays, its size above. 0: free. */
+static _Atomic uint64_t untold[UNTOLD];
+static _Atomic uint32_t untold_count;
 
 static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, uint32_t size)
 {
@@ -208,17 +213,21 @@ static bool put_name(struct dp_managed_tick *tick, struct dp_name_record *record
 	return true;
 }
 
-/* For a later tick. */
+/* For a later tick of any thread. */
 static void keep_untold(struct dp_managed_tick *tick, uintptr_t address, uint32_t size)
 {
-	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
-	for (uint32_t i = 0; i < memory->untold_count; i++)
-		if (memory->untold[i].address == address)
+	const uint64_t wanted = (uint64_t)size << UNTOLD_SHIFT | address;
+	for (unsigned i = 0; i < UNTOLD; i++)
+		if (dp_load_relaxed(&untold[i]) == wanted)
 			return;
-	if (memory->untold_count < DP_JVM_UNTOLD)
-		memory->untold[memory->untold_count++] = (struct dp_jvm_untold){address, size};
-	else
-		tick->losses[DP_MANAGED_NAME]++;
+	for (unsigned i = 0; i < UNTOLD; i++) {
+		uint64_t none = 0;
+		if (!dp_load_relaxed(&untold[i]) && dp_cas(&untold[i], &none, wanted)) {
+			dp_add_relaxed(&untold_count, 1);
+			return;
+		}
+	}
+	tick->losses[DP_MANAGED_NAME]++;
 }
 
 static bool is_told(const struct dp_managed_tick *tick, uint32_t number)
@@ -368,16 +377,19 @@ int32_t dp_jvm_bci_of(struct dp_managed_tick *tick, uintptr_t method, uintptr_t 
 /* What was a method then may be none now: it is read with care, and what it is called now is what is told. */
 void dp_jvm_tell_untold(struct dp_managed_tick *tick)
 {
-	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
-	const uint32_t count = memory->untold_count;
-	if (!count || !tick->may_call)
+	enum { USUAL = 1024 }; /* a name's bytes in the ring */
+	if (!dp_load_relaxed(&untold_count) || !tick->may_call)
 		return;
-	memory->untold_count = 0; /* each comes back to where it was, or before */
-	for (uint32_t i = 0; i < count; i++) {
-		const struct dp_jvm_untold untold = memory->untold[i];
-		if (untold.size)
-			dp_jvm_text_number(tick, (const char *)untold.address, untold.size);
+	for (unsigned i = 0; i < UNTOLD && tick->name_room > USUAL; i++) {
+		uint64_t word = dp_load_relaxed(&untold[i]);
+		if (!word || !dp_cas(&untold[i], &word, 0)) /* another thread's now */
+			continue;
+		dp_add_relaxed(&untold_count, -1u);
+		const uintptr_t address = word & (((uint64_t)1 << UNTOLD_SHIFT) - 1);
+		const uint32_t size = (uint32_t)(word >> UNTOLD_SHIFT);
+		if (size)
+			dp_jvm_text_number(tick, (const char *)address, size);
 		else
-			dp_jvm_method_number(tick, untold.address, false);
+			dp_jvm_method_number(tick, address, false);
 	}
 }
