@@ -2,11 +2,57 @@
  * A marker at place p lies in the native frame whose CFA is the first above p. */
 #include "agent/stitch.h"
 
-static bool is_loop(const struct dp_frame *native, uint64_t loop, uint64_t loop_size)
+#include <stddef.h>
+
+static bool is_in(const struct dp_frame *native, uint64_t start, uint64_t size)
 {
 	const uint64_t pc = native->id - !(native->flags & DP_FRAME_EXACT);
-	return pc >= loop && pc < loop + loop_size && native->place != UINT32_MAX && native->place;
+	return pc >= start && pc - start < size;
 }
+
+static bool is_loop(const struct dp_frame *native, uint64_t loop, uint64_t loop_size)
+{
+	return is_in(native, loop, loop_size) && native->place != UINT32_MAX && native->place;
+}
+
+/* ---- where the stack ends ---- */
+
+/* The first native frame behind those that hold the managed ones; loop: NULL, or of an interpreter without markers, which has as
+ * many loops as frames, or one more. */
+static unsigned behind_managed(const struct dp_frame *native, unsigned native_count, const struct dp_frame *managed,
+        unsigned managed_count, const struct dp_frame *loop)
+{
+	uint32_t root = 0;
+	unsigned known = 0, loops = 0, i = 0;
+	for (unsigned m = 0; m < managed_count; m++)
+		if (managed[m].place != UINT32_MAX) {
+			root = managed[m].place > root ? managed[m].place : root;
+			known++;
+		}
+	if (loop) {
+		for (; i < native_count && loops < managed_count; i++)
+			loops += is_loop(&native[i], loop->id, loop->place);
+		return loops == managed_count ? i : native_count;
+	}
+	while (known && i < native_count && (native[i].place == UINT32_MAX || native[i].place <= root))
+		i++;
+	return known ? i : native_count;
+}
+
+/* So many native frames are this stack's. */
+static unsigned own_frames(const struct dp_frame *native, unsigned native_count, const struct dp_frame *managed, unsigned managed_count)
+{
+	const struct dp_frame *last = managed_count ? &managed[managed_count - 1] : NULL;
+	const struct dp_frame *loop = last && last->flags & DP_FRAME_LOOP ? last : NULL;
+	unsigned i = behind_managed(native, native_count, managed, managed_count - (loop != NULL), loop);
+	while (i < native_count && !(native[i].flags & DP_FRAME_SWITCHER))
+		i++;
+	while (i < native_count && native[i].flags & DP_FRAME_SWITCHER)
+		i++;
+	return i;
+}
+
+/* ---- interpreters without markers ---- */
 
 /* Interpreters without markers keep one native frame of their loop for each managed frame, and at the leaf perhaps one more,
  * which comes or goes: paired from the root, or, where the numbers differ by more, not at all. The native frame's place becomes the
@@ -43,6 +89,8 @@ static unsigned take_loops(
 	return count;
 }
 
+/* ---- the two together ---- */
+
 /* A frame without a place goes where the next one with a place goes. */
 static void spread_places(struct dp_frame *managed, unsigned count)
 {
@@ -67,11 +115,16 @@ static void sort_by_place(struct dp_frame *managed, unsigned count)
 	}
 }
 
-unsigned dp_stitch(const struct dp_frame *native, unsigned native_count, bool is_whole, struct dp_frame *managed,
+unsigned dp_stitch(const struct dp_frame *native, unsigned native_count, bool *is_whole, struct dp_frame *managed,
         unsigned managed_count, bool keeps_loops, struct dp_frame *out, struct dp_stitch_counts *counts)
 {
 	unsigned count = 0, next = 0;
-	managed_count = take_loops(native, native_count, is_whole, managed, managed_count);
+	const unsigned own = own_frames(native, native_count, managed, managed_count);
+	if (own < native_count) {
+		native_count = own;
+		*is_whole = true;
+	}
+	managed_count = take_loops(native, native_count, *is_whole, managed, managed_count);
 	spread_places(managed, managed_count);
 	sort_by_place(managed, managed_count);
 	for (unsigned i = 0; i < native_count; i++) {

@@ -17,9 +17,10 @@ struct dp_stitch_counts {
 
 enum { DP_STITCHED_MAX = 2 * 512 };
 
-/* native, managed: leaf first. is_whole: the native stack goes to its root. out: room for DP_STITCHED_MAX. A native frame that holds a marker is the interpreter's loop,
- * which its managed frames stand for: it is left out unless keeps_loops. Returns how many. */
-unsigned dp_stitch(const struct dp_frame *native, unsigned native_count, bool is_whole, struct dp_frame *managed,
+/* native, managed: leaf first. is_whole: in: the native stack goes to its root; out: it does now, since it ends where it
+ * began in a switcher's code. out: room for DP_STITCHED_MAX. A native frame that holds a marker is the interpreter's loop, which its managed
+ * frames stand for: it is left out unless keeps_loops. Returns how many. */
+unsigned dp_stitch(const struct dp_frame *native, unsigned native_count, bool *is_whole, struct dp_frame *managed,
         unsigned managed_count, bool keeps_loops, struct dp_frame *out, struct dp_stitch_counts *counts);
 
 #endif

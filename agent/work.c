@@ -442,6 +442,17 @@ static bool has_gap(const struct dp_frame *frames, int count)
 	return any;
 }
 
+/* The host could not, where the walk was ours to finish. */
+static void mark_switchers(struct dp_work *work, struct dp_frame *frames, int count, uint32_t generation)
+{
+	for (int i = 0; i < count; i++) {
+		const uint64_t look = frames[i].flags & DP_FRAME_EXACT ? frames[i].id : frames[i].id - 1;
+		const struct dp_agent_module *module = dp_modules_find(&work->modules, look, generation);
+		if (module && dp_names_are_of_switcher(module->path))
+			frames[i].flags |= DP_FRAME_SWITCHER;
+	}
+}
+
 static void take_record(struct dp_process *process, const struct parts *parts)
 {
 	static struct dp_frame frames[DP_FRAME_MAX];
@@ -449,6 +460,7 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	const struct dp_record *record = &parts->record;
 	int count = record->frame_count;
 	enum dp_stop stop = record->stop <= DP_STOP_TORN ? record->stop : DP_STOP_NO_MAP;
+	bool is_ours = false; /* to count, if the stack is not whole; else the host has */
 
 	count = take_frames(work, parts, frames);
 	if (has_gap(frames, count)) {
@@ -457,8 +469,7 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 		dp_store_relaxed(&process->slices_ms, monotonic_ms());
 		count = fill_gaps(process, parts, frames, count, filled, &stop);
 		memcpy(frames, filled, (size_t)count * sizeof frames[0]);
-		if (stop != before || !record->slice_size)
-			count_stop(work, stop);
+		is_ours = stop != before || !record->slice_size;
 	} else if (record->slice_size && record->flags & DP_RECORD_VERIFY) {
 		verify(process, parts, frames, count);
 	} else if (record->slice_size && record->flags & DP_RECORD_SLICE) {
@@ -471,10 +482,15 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 			count = more;
 			stop = finished_stop;
 		}
-		count_stop(work, stop);
+		if (record->managed_count)
+			mark_switchers(work, frames, count, record->generation);
+		is_ours = true;
 	}
-	if (!count)
+	if (!count) {
+		if (is_ours)
+			count_stop(work, stop);
 		return;
+	}
 	note_task(process, record->tid);
 	work->samples++;
 	work->weight_ns += record->weight_ns;
@@ -485,10 +501,16 @@ static void take_record(struct dp_process *process, const struct parts *parts)
 	if (record->managed_count) {
 		static struct dp_frame managed[DP_MANAGED_MAX], stitched[DP_STITCHED_MAX];
 		const unsigned managed_count = take_managed(work, parts, managed);
-		count = (int)dp_stitch(frames, (unsigned)count, stop == DP_STOP_END, managed, managed_count,
-		        process->settings->internals, stitched, &work->stitched);
+		bool is_whole = stop == DP_STOP_END;
+		count = (int)dp_stitch(frames, (unsigned)count, &is_whole, managed, managed_count, process->settings->internals,
+		        stitched, &work->stitched);
+		if (is_whole)
+			stop = DP_STOP_END;
 		stack = stitched;
 	}
+	if (is_ours)
+		count_stop(work, stop);
+	key.stop = (uint16_t)stop;
 	dp_stacks_add(&work->stacks, &key, stack, (unsigned)count, record->weight_ns, record->weight_ns / process->period_ns);
 }
 

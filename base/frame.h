@@ -28,6 +28,8 @@ enum dp_frame_flag {
 	                       * id: that frame's frame pointer, place: its stack pointer; perhaps another one follows, with
 	                       * DP_FRAME_EXACT: id: the stack pointer behind the last of them */
 	DP_FRAME_LOOP = 16,   /* not a frame: where the interpreter's loop is, id: address, place: bytes */
+	DP_FRAME_SWITCHER = 128, /* in code that begins stacks: where it stands rootward of all managed frames, what is above it is
+	                          * another stack's. Agent */
 };
 
 struct dp_frame {

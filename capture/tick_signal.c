@@ -295,9 +295,25 @@ static void walk_runtimes(struct dp_lane *lane)
 		record->texts_size = (uint16_t)(record->texts_size + padded_size(&lane->texts[i]));
 	record->managed_count = (uint16_t)managed->frame_count;
 	record->flags |= managed->record_flags;
+	if (managed->native_end) {
+		record->frame_count = (uint16_t)managed->native_end;
+		record->stop = DP_STOP_END;
+	}
 	for (unsigned i = 0; i < DP_RUNTIME_LOSSES; i++)
 		if (managed->losses[i])
 			dp_count_losses(reasons[i], managed->losses[i]);
+}
+
+/* Where the walk ended: does the agent go on, is it to look again? */
+static void settle_stop(struct dp_lane *lane, uint32_t tick, bool is_agents)
+{
+	struct dp_record *record = &lane->record;
+	if (lane->stack.count && is_agents)
+		record->flags |= DP_RECORD_SLICE;
+	else if (record->stop != DP_STOP_END)
+		dp_count_loss(dp_loss_of_stop((enum dp_stop)record->stop), 0);
+	if (lane->stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 && !(record->flags & DP_RECORD_SLICE))
+		record->flags |= DP_RECORD_VERIFY;
 }
 
 static void record_sample(struct dp_thread *self, struct dp_lane *lane, const ucontext_t *context,
@@ -331,17 +347,14 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	bool is_agents;
 	record->frame_count = (uint16_t)dp_walk_stack(self, lane, walk, &is_agents);
 	record->stop = (uint16_t)walk->stop;
-	if (lane->stack.count && is_agents)
-		record->flags |= DP_RECORD_SLICE;
-	else if (walk->stop != DP_STOP_END)
-		dp_count_loss(dp_loss_of_stop(walk->stop), 0);
-	if (lane->stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 &&
-	        !(record->flags & DP_RECORD_SLICE) && !(is_managed && lane->managed.has_stepped))
-		record->flags |= DP_RECORD_VERIFY;
-	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
-		dp_registers_of(context, &walk->registers);
 	if (is_managed)
 		walk_runtimes(lane);
+	settle_stop(lane, tick, is_agents && !(is_managed && lane->managed.native_end));
+	/* What a runtime had a say in, libunwind does not know. */
+	if (is_managed && (lane->managed.has_stepped || lane->managed.native_end))
+		record->flags &= (uint16_t)~DP_RECORD_VERIFY;
+	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
+		dp_registers_of(context, &walk->registers);
 	write_record(self, lane, record, &walk->registers, &lane->stack, weight_ns);
 }
 

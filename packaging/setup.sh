@@ -3,7 +3,7 @@
 # Installs what building and testing deepprof needs on Debian 12. Run as root or with sudo at hand.
 set -e
 packages="build-essential cmake ninja-build pkg-config libunwind-dev libprotobuf-c-dev protobuf-c-compiler
-libcurl4-openssl-dev zlib1g-dev libdw-dev libelf-dev liblzma-dev libiberty-dev libcmocka-dev binutils python3 openssl patchelf
+libcurl4-openssl-dev zlib1g-dev libdw-dev libelf-dev liblzma-dev libiberty-dev libcmocka-dev binutils python3 python3-greenlet openssl patchelf
 man-db mandoc groff-base
 gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross musl-tools"
 missing=""

@@ -50,6 +50,8 @@ bool dp_names_describe(struct dp_names *names, enum dp_frame_runtime runtime, ui
         struct dp_managed_symbol *symbol);
 /* Is this native function machinery of an interpreter, which its frames stand for? */
 bool dp_names_are_machinery(const char *function);
+/* Does this module begin stacks of its own, which lie where another's went on? */
+bool dp_names_are_of_switcher(const char *path);
 /* As users see it: "python". */
 const char *dp_runtime_name(enum dp_frame_runtime runtime);
 /* As OpenTelemetry calls the runtime, "cpython", and its version, "" when it is not known. */
@@ -64,6 +66,7 @@ struct dp_runtime_names {
 	void (*describe)(struct dp_name *name, uint64_t id, const struct dp_name_place *place, struct dp_managed_symbol *symbol);
 	uint32_t (*number)(uint64_t id);
 	bool (*is_machinery)(const char *function);
+	bool (*is_switcher)(const char *path); /* NULL: none is */
 	void (*version)(uint8_t version, char *text, size_t size); /* NULL: not told */
 };
 extern const struct dp_runtime_names dp_python_names, dp_hotspot_names;

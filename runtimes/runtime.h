@@ -74,6 +74,7 @@ struct dp_managed_tick {
 	/* Out. */
 	struct dp_frame *frames;    /* DP_MANAGED_MAX, leaf first */
 	uint32_t frame_count;
+	uint32_t native_end;        /* 0, or: so many native frames are this stack's, and the last of them is its outermost */
 	uint16_t record_flags;      /* to be added to the sample's */
 	struct dp_tick_text *texts; /* DP_TEXTS, none of them set */
 	uint64_t *scratch;          /* DP_RUNTIME_SCRATCH words for this tick; any values */

@@ -28,6 +28,14 @@ bool dp_names_are_machinery(const char *function)
 	return false;
 }
 
+bool dp_names_are_of_switcher(const char *path)
+{
+	for (unsigned i = 0; i < DP_NAME_RUNTIMES; i++)
+		if (table[i] && table[i]->is_switcher && table[i]->is_switcher(path))
+			return true;
+	return false;
+}
+
 const char *dp_runtime_name(enum dp_frame_runtime runtime)
 {
 	return (unsigned)runtime < DP_NAME_RUNTIMES && table[runtime] ? table[runtime]->name : "native";

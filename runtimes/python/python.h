@@ -97,6 +97,20 @@ struct dp_python_library {
 	_Atomic uint32_t module_cursor, module_rest; /* where in sys.modules the search for _asyncio goes on, not before this tick */
 	char path[256];
 };
+/* Is it greenlet's module, which gives Python code other stacks? Its file is _greenlet.*.so. */
+static inline bool dp_python_is_switcher(const char *path)
+{
+	static const char name[] = "_greenlet.";
+	const char *base = path;
+	for (const char *c = path; *c; c++)
+		if (*c == '/')
+			base = c + 1;
+	for (unsigned i = 0; name[i]; i++)
+		if (base[i] != name[i])
+			return false;
+	return true;
+}
+
 enum { DP_PYTHON_LIBRARIES = 4, DP_PYTHON_SWITCHERS = 4 };
 extern struct dp_python_library dp_python_libraries[DP_PYTHON_LIBRARIES];
 

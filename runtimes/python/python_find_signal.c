@@ -93,19 +93,6 @@ void dp_python_refuse(unsigned minor, const char *why)
 
 /* ---- greenlet ---- */
 
-static bool has_greenlet_name(const char *path)
-{
-	static const char name[] = "_greenlet.";
-	const char *base = path;
-	for (const char *c = path; *c; c++)
-		if (*c == '/')
-			base = c + 1;
-	for (unsigned i = 0; name[i]; i++)
-		if (base[i] != name[i])
-			return false;
-	return true;
-}
-
 static void add_switcher(const struct dp_runtime_module *module)
 {
 	for (unsigned i = 0; i < DP_PYTHON_SWITCHERS; i++) {
@@ -134,7 +121,7 @@ int dp_python_look(const struct dp_runtime_module *module, char *refusal, size_t
 {
 	struct dp_dynamic symbols;
 	struct dp_python_library *library = NULL;
-	if (module->path && has_greenlet_name(module->path))
+	if (module->path && dp_python_is_switcher(module->path))
 		add_switcher(module);
 	if (!dp_dynamic_init(&symbols, module))
 		return 0;

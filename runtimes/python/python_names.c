@@ -113,5 +113,6 @@ const struct dp_runtime_names dp_python_names = {
         .describe = describe,
         .number = number_of,
         .is_machinery = is_machinery,
+        .is_switcher = dp_python_is_switcher,
         .version = write_version,
 };

@@ -14,7 +14,7 @@
 enum {
 	ENTRY_BYTES = 512,     /* of the loop's code: beyond them the chain is whole. In 3.11.7, 3.12.1, 3.13.0 and Debian's 3.11.2,
 	                        * 3.14.10 and 3.15.2 the last store of the linking stands below byte 256 */
-	LEAF_FRAMES = 4,       /* native frames looked at for greenlet */
+	LEAF_FRAMES = 24,      /* native frames looked at for greenlet: it allocates and frees while it changes stacks */
 	WALK_MOST = 8192,      /* frames in one walk */
 	READS_MOST = 8 * WALK_MOST,
 	DOUBTFUL_READS_MOST = 2048, /* each a system call */
@@ -504,6 +504,100 @@ static bool walk_shims(struct walk *walk)
 	return true;
 }
 
+/* ---- greenlet ---- */
+
+static bool is_switcher(const struct dp_frame *native)
+{
+	const uintptr_t pc = native->id - !(native->flags & DP_FRAME_EXACT);
+	for (unsigned i = 0; i < DP_PYTHON_SWITCHERS; i++) {
+		const uintptr_t start = dp_load_acquire(&dp_python_switchers[i].start);
+		if (start && pc >= start && pc < dp_load_relaxed(&dp_python_switchers[i].end))
+			return true;
+	}
+	return false;
+}
+
+static bool are_there_switchers(void)
+{
+	return dp_load_relaxed(&dp_python_switchers[0].start) != 0;
+}
+
+/* Behind the first greenlet code from native frame i on; 0: there is none. */
+static uint32_t behind_switcher(const struct dp_managed_tick *tick, uint32_t i)
+{
+	while (i < tick->native_count && !is_switcher(&tick->native[i]))
+		i++;
+	if (i == tick->native_count)
+		return 0;
+	while (i < tick->native_count && is_switcher(&tick->native[i]))
+		i++;
+	return i;
+}
+
+static bool is_loop(const struct dp_python_library *library, const struct dp_frame *native)
+{
+	return native->id - !(native->flags & DP_FRAME_EXACT) - library->loop < library->loop_size;
+}
+
+/* Greenlet is at work, with no Python code called by it: behind its frames at the leaf; 0: it is not. */
+static uint32_t behind_switch(const struct dp_managed_tick *tick, const struct dp_python_library *library)
+{
+	for (uint32_t i = 0; i < LEAF_FRAMES && i < tick->native_count && !is_loop(library, &tick->native[i]); i++)
+		if (is_switcher(&tick->native[i]))
+			return behind_switcher(tick, i);
+	return 0;
+}
+
+/* The first native frame behind all that hold this walk's frames; 0: it is not known, or not each of them is held by a loop. */
+static uint32_t behind_frames(const struct walk *walk, bool is_switching)
+{
+	const struct dp_managed_tick *tick = walk->tick;
+	uint32_t i = 0;
+	if (walk->layout->chain == DP_PYTHON_OBJECTS) { /* as many loops as frames, or one more */
+		uint32_t loops = 0;
+		for (; i < tick->native_count && loops < walk->count; i++)
+			loops += is_loop(walk->library, &tick->native[i]);
+		for (uint32_t next = i; is_switching && next < tick->native_count && !is_switcher(&tick->native[next]); next++)
+			if (is_loop(walk->library, &tick->native[next]))
+				return 0; /* between two stacks no loop is just being entered */
+		return loops == walk->count ? i : 0;
+	}
+	uint32_t last = UINT32_MAX;
+	for (uint32_t m = walk->first; m < tick->frame_count; m++) {
+		const uint32_t place = tick->frames[m].place;
+		if (place == UINT32_MAX || place == last)
+			continue;
+		while (i < tick->native_count && (tick->native[i].place == UINT32_MAX || tick->native[i].place <= place))
+			i++;
+		if (i == tick->native_count || (walk->library->loop_size && !is_loop(walk->library, &tick->native[i])))
+			return 0;
+		last = place;
+	}
+	return last == UINT32_MAX ? 0 : i + 1;
+}
+
+static bool has_loops(const struct walk *walk)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < walk->tick->native_count; i++)
+		any |= is_loop(walk->library, &walk->tick->native[i]);
+	return any;
+}
+
+/* A greenlet's stack lies where its starter's stack went on, and whatever is above its first frame there has been, and will be,
+ * somebody else's. Its first frames are greenlet's own code; the chain of its Python frames ends below them. And while greenlet
+ * changes stacks, the chain may be of one greenlet and the native stack of another, or of two: then the change alone is certain. */
+static void end_at_greenlet(const struct walk *walk, bool is_whole)
+{
+	struct dp_managed_tick *tick = walk->tick;
+	const uint32_t leaf = behind_switch(tick, walk->library);
+	const uint32_t behind = is_whole && walk->count ? behind_frames(walk, leaf != 0) : 0;
+	if (behind)
+		tick->native_end = behind_switcher(tick, behind); /* what the agent finishes, it looks at for itself */
+	else if (leaf && (walk->count || !is_whole || has_loops(walk)))
+		tick->native_end = leaf;
+}
+
 /* ---- doubt ---- */
 
 static bool is_doubtful(const struct dp_managed_tick *tick, const struct dp_python_library *library)
@@ -513,14 +607,7 @@ static bool is_doubtful(const struct dp_managed_tick *tick, const struct dp_pyth
 	const uintptr_t pc = tick->native[0].id;
 	if (pc >= library->loop && pc < library->loop + ENTRY_BYTES && library->layout.chain != DP_PYTHON_OBJECTS)
 		return true;
-	for (unsigned s = 0; s < DP_PYTHON_SWITCHERS; s++) {
-		const uintptr_t start = dp_load_acquire(&dp_python_switchers[s].start);
-		const uintptr_t end = dp_load_relaxed(&dp_python_switchers[s].end);
-		for (uint32_t i = 0; start && i < LEAF_FRAMES && i < tick->native_count; i++)
-			if (tick->native[i].id >= start && tick->native[i].id < end)
-				return true;
-	}
-	return false;
+	return are_there_switchers() && behind_switch(tick, library);
 }
 
 static bool walk_chain(struct walk *walk)
@@ -658,6 +745,8 @@ static void walk_library(struct dp_managed_tick *tick, struct dp_python_library 
 	close_gap(&walk, is_whole);
 	if (is_whole && walk.count)
 		take_names(&walk);
+	if (are_there_switchers())
+		end_at_greenlet(&walk, is_whole);
 	tell_loop(&walk);
 }
 

@@ -15,6 +15,11 @@ static struct dp_frame native(uint64_t id, uint32_t place)
 	return (struct dp_frame){.id = id, .place = place};
 }
 
+static struct dp_frame switcher(uint64_t id, uint32_t place)
+{
+	return (struct dp_frame){.id = id, .place = place, .flags = DP_FRAME_SWITCHER};
+}
+
 static struct dp_frame python(uint64_t id, uint32_t place)
 {
 	return (struct dp_frame){.id = id, .place = place, .runtime = DP_FRAME_PYTHON};
@@ -35,11 +40,11 @@ static void a_marker_belongs_to_the_native_frame_around_it(void **state)
 	struct dp_frame managed[] = {python(101, 10), python(102, 10), python(103, 49)};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	const unsigned count = dp_stitch(stack, 5, true, managed, 3, false, out, &counts);
+	const unsigned count = dp_stitch(stack, 5, &(bool){true}, managed, 3, false, out, &counts);
 	expect(out, count, (const uint64_t[]){1, 101, 102, 3, 103, 5}, 6);
 	assert_int_equal(counts.aligned, 2);
 	assert_int_equal(counts.misaligned + counts.unknown, 0);
-	const unsigned all = dp_stitch(stack, 5, true, managed, 3, true, out, &counts);
+	const unsigned all = dp_stitch(stack, 5, &(bool){true}, managed, 3, true, out, &counts);
 	expect(out, all, (const uint64_t[]){1, 101, 102, 2, 3, 103, 4, 5}, 8);
 }
 
@@ -50,7 +55,7 @@ static void a_marker_at_a_cfa_belongs_to_the_caller(void **state)
 	struct dp_frame managed[] = {python(101, 5)};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	expect(out, dp_stitch(stack, 2, true, managed, 1, true, out, &counts), (const uint64_t[]){1, 101, 2}, 3);
+	expect(out, dp_stitch(stack, 2, &(bool){true}, managed, 1, true, out, &counts), (const uint64_t[]){1, 101, 2}, 3);
 }
 
 static void what_no_native_frame_holds_is_told_and_kept(void **state)
@@ -60,7 +65,7 @@ static void what_no_native_frame_holds_is_told_and_kept(void **state)
 	struct dp_frame managed[] = {python(101, 10), python(102, 30), python(103, 30), python(104, UINT32_MAX)};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	expect(out, dp_stitch(stack, 2, true, managed, 4, false, out, &counts), (const uint64_t[]){1, 101, 102, 103, 104}, 5);
+	expect(out, dp_stitch(stack, 2, &(bool){true}, managed, 4, false, out, &counts), (const uint64_t[]){1, 101, 102, 103, 104}, 5);
 	assert_int_equal(counts.aligned, 1);
 	assert_int_equal(counts.unknown, 2);
 }
@@ -72,7 +77,7 @@ static void two_markers_in_one_native_frame_are_told(void **state)
 	struct dp_frame managed[] = {python(101, 10), python(102, 30)};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	dp_stitch(stack, 1, true, managed, 2, false, out, &counts);
+	dp_stitch(stack, 1, &(bool){true}, managed, 2, false, out, &counts);
 	assert_int_equal(counts.aligned, 0);
 	assert_int_equal(counts.misaligned, 2);
 }
@@ -86,7 +91,7 @@ static void without_markers_they_are_paired_from_the_root(void **state)
 	        {.id = 1000, .place = 100, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_LOOP}};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	expect(out, dp_stitch(stack, 6, true, managed, 3, false, out, &counts), (const uint64_t[]){1010, 2, 101, 3, 102, 4}, 6);
+	expect(out, dp_stitch(stack, 6, &(bool){true}, managed, 3, false, out, &counts), (const uint64_t[]){1010, 2, 101, 3, 102, 4}, 6);
 	assert_int_equal(counts.aligned, 2);
 }
 
@@ -99,7 +104,7 @@ static void where_the_numbers_differ_nothing_is_paired(void **state)
 	        {.id = 1000, .place = 100, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_LOOP}};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	expect(out, dp_stitch(stack, 3, true, managed, 2, false, out, &counts), (const uint64_t[]){1010, 1050, 1020, 101}, 4);
+	expect(out, dp_stitch(stack, 3, &(bool){true}, managed, 2, false, out, &counts), (const uint64_t[]){1010, 1050, 1020, 101}, 4);
 	assert_int_equal(counts.aligned, 0);
 	assert_int_equal(counts.unknown, 1);
 }
@@ -113,8 +118,48 @@ static void a_cut_native_stack_is_not_paired_from_its_end(void **state)
 	        {.id = 1000, .place = 100, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_LOOP}};
 	struct dp_frame out[DP_STITCHED_MAX];
 	struct dp_stitch_counts counts = {0};
-	expect(out, dp_stitch(stack, 2, false, managed, 3, false, out, &counts), (const uint64_t[]){1010, 1050, 101, 102}, 4);
+	expect(out, dp_stitch(stack, 2, &(bool){false}, managed, 3, false, out, &counts), (const uint64_t[]){1010, 1050, 101, 102}, 4);
 	assert_int_equal(counts.aligned, 0);
+}
+
+/* leaf, loop with 101, greenlet's code twice; above it somebody else's, its loop too. */
+static void above_a_greenlets_start_nothing_is_its_own(void **state)
+{
+	(void)state;
+	const struct dp_frame stack[] = {switcher(2050, 5), native(1010, 20), switcher(2010, 30), switcher(2020, 40), native(1020, 50), native(3, 60)};
+	struct dp_frame managed[] = {python(101, 10)};
+	struct dp_frame out[DP_STITCHED_MAX];
+	struct dp_stitch_counts counts = {0};
+	bool is_whole = false;
+	expect(out, dp_stitch(stack, 6, &is_whole, managed, 1, false, out, &counts), (const uint64_t[]){2050, 101, 2010, 2020}, 4);
+	assert_true(is_whole);
+	assert_int_equal(counts.aligned, 1);
+}
+
+static void without_markers_a_greenlets_loops_are_counted(void **state)
+{
+	(void)state;
+	const struct dp_frame stack[] = {native(1010, 5), native(2, 10), native(1050, 20), switcher(2010, 30), native(1020, 40), native(4, 50)};
+	struct dp_frame managed[] = {python(101, UINT32_MAX), python(102, UINT32_MAX),
+	        {.id = 1000, .place = 100, .runtime = DP_FRAME_PYTHON, .flags = DP_FRAME_LOOP}};
+	struct dp_frame out[DP_STITCHED_MAX];
+	struct dp_stitch_counts counts = {0};
+	bool is_whole = false;
+	expect(out, dp_stitch(stack, 6, &is_whole, managed, 3, false, out, &counts), (const uint64_t[]){101, 2, 102, 2010}, 4);
+	assert_true(is_whole);
+	assert_int_equal(counts.aligned, 2);
+}
+
+static void a_switch_that_goes_on_is_no_start(void **state)
+{
+	(void)state;
+	const struct dp_frame stack[] = {switcher(2050, 5), native(1010, 20), native(3, 60)};
+	struct dp_frame managed[] = {python(101, 10)};
+	struct dp_frame out[DP_STITCHED_MAX];
+	struct dp_stitch_counts counts = {0};
+	bool is_whole = false;
+	expect(out, dp_stitch(stack, 3, &is_whole, managed, 1, false, out, &counts), (const uint64_t[]){2050, 101, 3}, 3);
+	assert_false(is_whole);
 }
 
 int main(void)
@@ -127,6 +172,9 @@ int main(void)
 	        cmocka_unit_test(without_markers_they_are_paired_from_the_root),
 	        cmocka_unit_test(where_the_numbers_differ_nothing_is_paired),
 	        cmocka_unit_test(a_cut_native_stack_is_not_paired_from_its_end),
+	        cmocka_unit_test(above_a_greenlets_start_nothing_is_its_own),
+	        cmocka_unit_test(without_markers_a_greenlets_loops_are_counted),
+	        cmocka_unit_test(a_switch_that_goes_on_is_no_start),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
