@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes and threads that each burn their own CPU time in a function of their own, and say how much: one JSON line each.
+"""Processes and threads that each burn their own CPU time in a function of their own, and say how much, and how much their thread
+has used until then: one JSON line each.
 usage: python_children_work.py threads|fork|fork_in_thread|os_exit|multiprocessing METHOD|subprocess"""
 import json
 import os
@@ -13,7 +14,7 @@ clock = time.thread_time
 
 
 def say(who, seconds):
-    os.write(1, (json.dumps([os.getpid(), threading.get_native_id(), who, seconds]) + "\n").encode())
+    os.write(1, (json.dumps([os.getpid(), threading.get_native_id(), who, seconds, clock()]) + "\n").encode())
 
 
 def burn_first():
