@@ -132,6 +132,8 @@ def cpu_of(folder, variant, threads, count, share=1.0):
     python = os.path.join(folder, "bin", "python")
     if env.get("LD_PRELOAD"):
         m.wait_for_no_agent()
+        if m.agents():
+            raise RuntimeError("other programs use this build's agent: what it does for them would be counted")
     used = m.cpu_of_child([*before, python, "-c", PROGRAM, str(threads), str(count), str(share)], env)
     if env.get("LD_PRELOAD"):
         time.sleep(0.3)
@@ -156,15 +158,15 @@ def main():
         server, url = serve()
         version = re.sub(r"^Python ", "", subprocess.run([python, "-V"], stdout=subprocess.PIPE, check=True).stdout.decode().strip())
         variants = variants_of(folder, url)
-        count = int(m.rounds(5, 0.5) / seconds_per_round(python))
+        count = int(m.rounds(3, 0.5) / seconds_per_round(python))
         for threads in (1, 4):
-            runs = m.in_turns(variants, m.rounds(9, 1), lambda name, v: cpu_of(folder, v, threads, count))
+            runs = m.in_turns(variants, m.rounds(7, 1), lambda name, v: cpu_of(folder, v, threads, count))
             for name in variants:
                 if name != "plain":
                     more = [(a / b - 1) * 100 for a, b in zip(runs[name], runs["plain"])]
                     m.line(f"{version}, {threads} thread{'s' * (threads > 1)}, {name}", m.figure(more) + " %")
         seconds = m.rounds(60, 3)
-        tenth = int(0.1 * seconds / (5 / count if not m.IS_SHORT else 0.5 / count))
+        tenth = int(0.1 * seconds / (m.rounds(3, 0.5) / count))
         for name, variant in variants.items():
             if name in ("plain", "plain again", "py-spy"):
                 continue
