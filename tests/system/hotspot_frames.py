@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Java frames are the truth: every call between two of them is one that the caller's class file makes at that line, known
-recursions have their known depth, shares of CPU time are those that Java's own clock tells, and stacks are whole."""
+"""hotspot_frames.py [VERSION|MODE...]: Java frames are the truth: every call between two of them is one that the caller's class
+file makes at that line, known recursions have their known depth, shares of CPU time are those that Java's own clock tells, and
+stacks are whole."""
 import os
 import re
 import sys
@@ -184,8 +185,11 @@ def main():
     source = os.path.join(support.SOURCE, "tests", "system", "HotspotWork.java")
     done = support.run([compiler, "-g", "-nowarn", "--release", "8", "-d", class_path, source])
     check("the program compiles", done.returncode == 0, done)
-    wanted = sys.argv[1:]
+    versions = [w for w in sys.argv[1:] if w.isdigit()]
+    wanted = [w for w in sys.argv[1:] if not w.isdigit()]
     for jdk in found:
+        if versions and str(jdk.version) not in versions:
+            continue
         classes = Classes(jdk, class_path)
         for mode, options in MODES:
             if not wanted or mode in wanted:

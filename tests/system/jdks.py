@@ -45,8 +45,10 @@ def all_of_them():
 
 
 def javac():
-    """The oldest one that is here; None."""
+    """The oldest one that knows --release; None."""
     for jdk in all_of_them():
+        if jdk.version < 9:
+            continue
         path = os.path.join(os.path.dirname(jdk.java), os.path.basename(jdk.java).replace("java", "javac", 1))
         if os.access(path, os.X_OK):
             return path
