@@ -131,6 +131,7 @@ static bool step_entry(struct step *step)
 	struct interpreted own = {.fp = fp, .method = method}, full;
 	uintptr_t top = 0, next = 0, sender = reg(step, DP_JVM_REG_SENDER_SP);
 	const bool is_full = read_interpreted(step, fp, &full);
+	step->is_guessed = true;
 	if (fp >= sp && fp - sp < DP_JVM_FIXED && read_stack(step, fp, &own.caller_fp) && read_stack(step, fp + 8, &own.ret) &&
 	        is_return(own.ret)) {
 		if (fp - sp >= 8)
@@ -209,10 +210,16 @@ static uint32_t depth_of(const struct step *step, const struct dp_jvm_blob *blob
 	return depth == UINT32_MAX ? whole : depth;
 }
 
+/* Without the kernel's help a guess must do. */
+static bool is_certain(const struct step *step)
+{
+	return !step->is_guessed || !step->tick->may_call;
+}
+
 static bool add_compiled(struct step *step, const struct dp_jvm_blob *blob, uintptr_t pc, uintptr_t cfa)
 {
 	const uint64_t *ids;
-	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, &ids);
+	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, is_certain(step), &ids);
 	for (uint32_t i = 0; i < count; i++)
 		if (!add(step, ids[i], cfa))
 			return false;
@@ -233,7 +240,7 @@ static bool step_compiled(struct step *step, const struct dp_jvm_blob *blob)
 	if (depth >= 8 && !read_stack(step, step->sp + depth - 8, &caller_fp))
 		return false;
 	/* Entry and exit are noted as nobody's: what stands behind them in the code is some other place. */
-	if (!is_body ? !add(step, dp_jvm_whole_scope(step->tick, blob, is_over ? -1 : 0), step->sp + depth + 8)
+	if (!is_body ? !add(step, dp_jvm_whole_scope(step->tick, blob, is_over ? -1 : 0, is_certain(step)), step->sp + depth + 8)
 	             : !add_compiled(step, blob, pc, step->sp + depth + 8))
 		return false;
 	return go(step, ret, step->sp + depth + 8, caller_fp);

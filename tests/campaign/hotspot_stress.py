@@ -25,8 +25,8 @@ MODES = {
     "C2": TIGHT + ["-XX:-TieredCompilation"],
     "Serial": TIGHT + ["-XX:+UseSerialGC"],
     "Parallel": TIGHT + ["-XX:+UseParallelGC"],
-    "ZGC": SMALL + ["-XX:+UseZGC"],
-    "Shenandoah": SMALL + ["-XX:+UseShenandoahGC"],
+    "ZGC": SMALL + ["-XX:+UnlockExperimentalVMOptions", "-XX:+UseZGC"],
+    "Shenandoah": SMALL + ["-XX:+UnlockExperimentalVMOptions", "-XX:+UseShenandoahGC"],
     "headers": SMALL + ["-XX:+UnlockExperimentalVMOptions", "-XX:+UseCompactObjectHeaders"],
     "eager": SMALL + ["-Xcomp"],
 }
@@ -38,7 +38,7 @@ def stress(jdk, mode, class_path, seconds, hz):
     path = os.path.join(support.scratch(), "stress.pb.gz")
     command = [jdk.java] + MODES[mode] + ["-cp", class_path, "HotspotStress"]
     plain = support.run(command + ["0"])
-    if plain.returncode and (b"Unrecognized VM option" in plain.stdout + plain.stderr or b"not supported" in plain.stdout + plain.stderr):
+    if plain.returncode and any(text in plain.stdout + plain.stderr for text in (b"Unrecognized VM option", b"not supported")):
         print(f"skip {who}: this VM has no such option")
         return 0
     check(f"{who}: runs by itself", plain.returncode == 0 and plain.stdout.endswith(b"done\n"), plain)
