@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JDKs of this machine: those under /usr/lib/jvm, and what DEEPPROF_JDKS names (folders with bin/java, or commands
-java-N with javap-N beside them, separated by colons)."""
+java-N with javap-N beside them, separated by colons; tests/support/debian_jdks.sh prints such)."""
 import glob
 import os
 import re
