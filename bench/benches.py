@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-ALL = ["walk", "handler", "allin", "spawn", "threads", "greet", "single", "memory", "python", "python_peers", "labels"]
+ALL = ["walk", "handler", "allin", "spawn", "threads", "greet", "single", "memory", "python", "python_peers", "java", "labels"]
 
 
 def main():

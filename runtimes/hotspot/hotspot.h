@@ -226,6 +226,13 @@ static inline uint16_t dp_jvm_half(uintptr_t address)
 	return word;
 }
 
+/* Could it be memory of a program's? A read through what could not ends it, however the page tables stand. */
+static inline bool dp_jvm_is_pointer(uintptr_t word)
+{
+	enum { USER_BITS = 47, NULL_PAGE = 4096 };
+	return word >= NULL_PAGE && !(word >> USER_BITS);
+}
+
 /* Signal. The VM's Thread that is the calling one; 0: it is none of the VM's. Probed, not pinned. */
 uintptr_t dp_jvm_thread(const struct dp_managed_tick *tick);
 
@@ -301,10 +308,11 @@ static inline uint64_t dp_jvm_id(uint32_t number, enum dp_jvm_kind kind, int32_t
 
 /* ---- signal: scopes ---- */
 
-/* The ids of the methods at pc, innermost first. Returns how many. */
-uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, const uint64_t **ids);
+/* The ids of the methods at pc, innermost first. Returns how many. is_certain: such a frame is there, so that what the nmethod
+ * leads to is alive. */
+uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_certain, const uint64_t **ids);
 /* The method that was compiled, where nothing of it runs yet or any more: bci as given. */
-uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, int32_t bci);
+uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, int32_t bci, bool is_certain);
 
 /* Any context. Reads one number at *at of bytes, below size. */
 uint32_t dp_jvm_unsigned5(const uint8_t *bytes, uint32_t size, uint32_t *at, bool has_excess);

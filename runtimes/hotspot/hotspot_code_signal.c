@@ -213,6 +213,9 @@ bool dp_jvm_find_blob(uintptr_t pc, struct dp_jvm_blob *blob)
 	if (!heap || pc >= dp_jvm_word(heap->heap + (uintptr_t)at->heap_memory + (uintptr_t)at->space_high))
 		return false; /* reserved, not yet committed */
 	uintptr_t segment = (pc - heap->low) >> heap->log2;
+	/* A heap that grows has the memory before the map of it (heap.cpp, expand_by()). */
+	if ((uintptr_t)heap->segments + segment >= dp_jvm_word(heap->heap + (uintptr_t)at->heap_segmap + (uintptr_t)at->space_high))
+		return false;
 	if (heap->segments[segment] == FREE)
 		return false;
 	for (int i = 0; i < STEPS_MOST && heap->segments[segment]; i++) {
@@ -228,10 +231,12 @@ bool dp_jvm_find_blob(uintptr_t pc, struct dp_jvm_blob *blob)
 	const int frame_size = dp_jvm_int(start + (uintptr_t)at->blob_frame_size);
 	blob->start = start;
 	blob->end = start + (uintptr_t)size;
-	if (size <= 0 || pc >= blob->end || pc < start)
+	if (size <= 0 || pc >= blob->end || pc < start || blob->end > heap->high)
 		return false;
 	blob->code = at->blob_code_begin >= 0 ? dp_jvm_word(start + (uintptr_t)at->blob_code_begin)
 	                                      : start + (uintptr_t)dp_jvm_int(start + (uintptr_t)at->blob_code_offset);
+	if (blob->code < start || blob->code > blob->end)
+		return false; /* its header is not written yet */
 	blob->kind = kind_of(start);
 	blob->frame_size = frame_size > 0 ? (uint32_t)frame_size : 0;
 	/* Two bytes from JDK 23 on. */

@@ -71,7 +71,7 @@ struct reader {
 
 static bool read(const struct reader *reader, uintptr_t address, void *to, size_t size)
 {
-	if (address < 4096)
+	if (!dp_jvm_is_pointer(address))
 		return false;
 	if (!reader->is_plain)
 		return dp_tick_probe(reader->tick, address, to, size);

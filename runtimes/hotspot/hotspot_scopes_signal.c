@@ -28,7 +28,7 @@ uint32_t dp_jvm_unsigned5(const uint8_t *bytes, uint32_t size, uint32_t *at, boo
 
 struct parts {
 	uintptr_t descs, scopes, metadata; /* first bytes */
-	uint32_t desc_count, scopes_size;
+	uint32_t desc_count, scopes_size, metadata_count;
 };
 
 static uintptr_t offset_at(const struct dp_jvm_blob *blob, int32_t field)
@@ -39,7 +39,7 @@ static uintptr_t offset_at(const struct dp_jvm_blob *blob, int32_t field)
 static bool find_parts(const struct dp_jvm_blob *blob, struct parts *parts)
 {
 	const struct dp_jvm_layout *at = &dp_jvm.layout;
-	enum { MOST = 64 * 1024 * 1024 };
+	enum { MOST = 64 * 1024 * 1024, METADATA_MOST = 1024 * 1024 };
 	uintptr_t end;
 	if (at->nmethod_immutable_data >= 0) {
 		const uintptr_t data = dp_jvm_word(blob->start + (uintptr_t)at->nmethod_immutable_data);
@@ -47,7 +47,8 @@ static bool find_parts(const struct dp_jvm_blob *blob, struct parts *parts)
 		end = parts->scopes = data + offset_at(blob, at->nmethod_scopes_data_offset);
 		parts->scopes_size = MOST;
 		parts->metadata = dp_jvm_word(blob->start + (uintptr_t)at->blob_mutable_data) + offset_at(blob, at->blob_relocation_size);
-		if (!data)
+		parts->metadata_count = METADATA_MOST;
+		if (!dp_jvm_is_pointer(data) || !dp_jvm_is_pointer(parts->metadata))
 			return false;
 	} else {
 		parts->descs = blob->start + offset_at(blob, at->nmethod_scopes_pcs_offset);
@@ -56,8 +57,10 @@ static bool find_parts(const struct dp_jvm_blob *blob, struct parts *parts)
 		                        ? dp_jvm_word(blob->start + (uintptr_t)at->compiled_scopes_data_begin)
 		                        : blob->start + offset_at(blob, at->nmethod_scopes_data_offset);
 		parts->metadata = blob->start + offset_at(blob, at->nmethod_metadata_offset);
-		if (parts->scopes < blob->start || parts->scopes > parts->descs || end > blob->end)
+		if (parts->scopes < blob->start || parts->scopes > parts->descs || end > blob->end || parts->metadata < blob->start ||
+		        parts->metadata > blob->end)
 			return false;
+		parts->metadata_count = (uint32_t)((blob->end - parts->metadata) / 8);
 		parts->scopes_size = (uint32_t)(parts->descs - parts->scopes);
 	}
 	if (end < parts->descs || end - parts->descs > MOST)
@@ -98,11 +101,22 @@ static enum dp_jvm_kind kind_of(const struct dp_jvm_blob *blob, bool is_inlined)
 	return is_inlined ? DP_JVM_C1_INLINED : DP_JVM_C1;
 }
 
-static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, uint64_t *ids)
+/* Beside the code heap they are freed with their nmethod. */
+static bool can_read(const struct dp_managed_tick *tick, const struct parts *parts, bool is_certain)
+{
+	const uintptr_t last = parts->descs + (uintptr_t)parts->desc_count * PC_DESC_SIZE - 8;
+	uintptr_t word;
+	if (dp_jvm.layout.nmethod_immutable_data < 0 || is_certain)
+		return true;
+	return parts->desc_count && dp_tick_probe(tick, parts->descs, &word, 8) && dp_tick_probe(tick, last, &word, 8) &&
+	       dp_tick_probe(tick, parts->scopes, &word, 1) && dp_tick_probe(tick, parts->metadata, &word, 8);
+}
+
+static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_certain, uint64_t *ids)
 {
 	struct parts parts;
 	uint32_t count = 0;
-	int32_t scope = find_parts(blob, &parts) ? find_scope(&parts, (int32_t)(pc - blob->code)) : -1;
+	int32_t scope = find_parts(blob, &parts) && can_read(tick, &parts, is_certain) ? find_scope(&parts, (int32_t)(pc - blob->code)) : -1;
 	while (scope > 0 && count < DP_JVM_SCOPES_MAX) {
 		uint32_t offset = (uint32_t)scope;
 		if (offset >= parts.scopes_size)
@@ -114,14 +128,16 @@ static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *b
 		int32_t bci = (int32_t)dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess) - 1;
 		if (bci < 0)
 			bci = 0; /* on entry, before the first */
-		if (!index || index > 1024 * 1024 || caller >= (uint32_t)scope) /* a caller's scope is written before */
+		if (!index || caller >= (uint32_t)scope) /* a caller's scope is written before */
+			break;
+		if (index > parts.metadata_count)
 			break;
 		const uintptr_t method = dp_jvm_word(parts.metadata + (uintptr_t)(index - 1) * 8);
-		ids[count++] = dp_jvm_id(dp_jvm_method_number(tick, method, true), kind_of(blob, caller != 0), bci);
+		ids[count++] = dp_jvm_id(dp_jvm_method_number(tick, method, is_certain), kind_of(blob, caller != 0), bci);
 		scope = (int32_t)caller;
 	}
 	if (!count)
-		ids[count++] = dp_jvm_whole_scope(tick, blob, 0); /* too short for anything to be noted */
+		ids[count++] = dp_jvm_whole_scope(tick, blob, 0, is_certain); /* too short for anything to be noted */
 	return count;
 }
 
@@ -135,14 +151,14 @@ static bool are_told(const struct dp_managed_tick *tick, const struct dp_jvm_kno
 	return true;
 }
 
-uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, int32_t bci)
+uint64_t dp_jvm_whole_scope(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, int32_t bci, bool is_certain)
 {
 	const struct dp_jvm_layout *at = &dp_jvm.layout;
 	const uintptr_t method = dp_jvm_word(blob->start + (uintptr_t)(at->nmethod_method >= 0 ? at->nmethod_method : at->compiled_method));
-	return dp_jvm_id(dp_jvm_method_number(tick, method, true), kind_of(blob, false), bci);
+	return dp_jvm_id(dp_jvm_method_number(tick, method, is_certain), kind_of(blob, false), bci);
 }
 
-uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, const uint64_t **ids)
+uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_certain, const uint64_t **ids)
 {
 	struct dp_jvm_memory *memory = (struct dp_jvm_memory *)tick->owned;
 	const uint32_t compile_id = (uint32_t)dp_jvm_int(blob->start + (uintptr_t)dp_jvm.layout.nmethod_compile_id);
@@ -151,7 +167,7 @@ uint32_t dp_jvm_scopes(struct dp_managed_tick *tick, const struct dp_jvm_blob *b
 		*ids = known->ids;
 		return known->count;
 	}
-	const uint32_t count = decode(tick, blob, pc, memory->ids);
+	const uint32_t count = decode(tick, blob, pc, is_certain, memory->ids);
 	bool has_all = count <= DP_JVM_KNOWN_IDS;
 	for (uint32_t i = 0; i < count; i++)
 		has_all &= memory->ids[i] >> DP_JVM_NUMBER_SHIFT != 0;

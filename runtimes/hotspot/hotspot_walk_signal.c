@@ -10,14 +10,16 @@
 #if defined(__x86_64__)
 #include "runtimes/hotspot/x86_64/hotspot_frame.h"
 
-enum { FRAME_MOST = 1024 * 1024, SCAN_WORDS = 64, NATIVE_WORDS = 8 };
+enum { FRAME_MOST = 1024 * 1024, SCAN_WORDS = 64, NATIVE_WORDS = 8, DOUBTED = 3 };
 
 struct step {
 	struct dp_managed_tick *tick;
 	struct dp_owned_walk *walk;
 	uintptr_t pc, sp, fp;
 	bool is_exact; /* this frame was interrupted: registers are its own */
-	bool is_guessed; /* a frame was left by what looks like a return address: what follows may be left-overs */
+	/* A frame was left by what looks like a return address: what follows may be left-overs. So many frames more are read with
+	 * care; a chain in which they all fit is none by chance. */
+	unsigned doubted;
 	int count;
 };
 
@@ -72,6 +74,13 @@ static bool go(struct step *step, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 	step->fp = fp;
 	step->is_exact = false;
 	return true;
+}
+
+/* One more frame fits, and leads to where a call was made. */
+static void trust(struct step *step, uintptr_t ret)
+{
+	if (step->doubted && is_return(ret))
+		step->doubted--;
 }
 
 static uintptr_t reg(const struct step *step, unsigned number)
@@ -131,6 +140,7 @@ static bool step_entry(struct step *step)
 	struct interpreted own = {.fp = fp, .method = method}, full;
 	uintptr_t top = 0, next = 0, sender = reg(step, DP_JVM_REG_SENDER_SP);
 	const bool is_full = read_interpreted(step, fp, &full);
+	step->doubted = DOUBTED;
 	if (fp >= sp && fp - sp < DP_JVM_FIXED && read_stack(step, fp, &own.caller_fp) && read_stack(step, fp + 8, &own.ret) &&
 	        is_return(own.ret)) {
 		if (fp - sp >= 8)
@@ -159,7 +169,7 @@ static bool step_entry(struct step *step)
 static bool step_left(struct step *step)
 {
 	uintptr_t top, sender = reg(step, DP_JVM_REG_METHOD);
-	step->is_guessed = true;
+	step->doubted = DOUBTED;
 	if (read_stack(step, step->sp, &top) && is_return(top))
 		return go(step, top, sender > step->sp && is_on_stack(step, sender) ? sender : step->sp + 8, step->fp);
 	if (is_return(reg(step, DP_JVM_REG_BCP)))
@@ -176,8 +186,10 @@ static bool step_interpreted(struct step *step)
 			return step_entry(step);
 		if (!read_interpreted(step, step->fp, &frame) || !add_interpreted(step, &frame, reg(step, DP_JVM_REG_BCP), false))
 			return step_left(step);
-	} else if (!read_interpreted(step, step->fp, &frame) || !add_interpreted(step, &frame, frame.bcp, !step->is_guessed)) {
+	} else if (!read_interpreted(step, step->fp, &frame) || !add_interpreted(step, &frame, frame.bcp, !step->doubted)) {
 		return false;
+	} else {
+		trust(step, frame.ret);
 	}
 	return go(step, frame.ret, frame.sender_sp, frame.caller_fp);
 }
@@ -209,10 +221,16 @@ static uint32_t depth_of(const struct step *step, const struct dp_jvm_blob *blob
 	return depth == UINT32_MAX ? whole : depth;
 }
 
+/* Without the kernel's help a guess must do. */
+static bool is_certain(const struct step *step)
+{
+	return !step->doubted || !step->tick->may_call;
+}
+
 static bool add_compiled(struct step *step, const struct dp_jvm_blob *blob, uintptr_t pc, uintptr_t cfa)
 {
 	const uint64_t *ids;
-	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, &ids);
+	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, is_certain(step), &ids);
 	for (uint32_t i = 0; i < count; i++)
 		if (!add(step, ids[i], cfa))
 			return false;
@@ -233,9 +251,10 @@ static bool step_compiled(struct step *step, const struct dp_jvm_blob *blob)
 	if (depth >= 8 && !read_stack(step, step->sp + depth - 8, &caller_fp))
 		return false;
 	/* Entry and exit are noted as nobody's: what stands behind them in the code is some other place. */
-	if (!is_body ? !add(step, dp_jvm_whole_scope(step->tick, blob, is_over ? -1 : 0), step->sp + depth + 8)
+	if (!is_body ? !add(step, dp_jvm_whole_scope(step->tick, blob, is_over ? -1 : 0, is_certain(step)), step->sp + depth + 8)
 	             : !add_compiled(step, blob, pc, step->sp + depth + 8))
 		return false;
+	trust(step, ret);
 	return go(step, ret, step->sp + depth + 8, caller_fp);
 }
 
@@ -277,7 +296,7 @@ static bool is_method_or_return(uintptr_t pc)
 static bool leave_stub(struct step *step, const struct dp_jvm_blob *blob, uintptr_t at)
 {
 	uintptr_t ret, caller_fp = step->fp;
-	step->is_guessed = true;
+	step->doubted = DOUBTED;
 	if (!read_stack(step, at, &ret) || (at > step->sp && step->fp == at - 8 && !read_stack(step, at - 8, &caller_fp)))
 		return false;
 	return add_stub(step, blob, at + 8) && go(step, ret, at + 8, caller_fp);

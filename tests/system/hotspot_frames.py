@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Java frames are the truth: every call between two of them is one that the caller's class file makes at that line, known
-recursions have their known depth, shares of CPU time are those that Java's own clock tells, and stacks are whole."""
+"""hotspot_frames.py [VERSION|MODE...]: Java frames are the truth: every call between two of them is one that the caller's class
+file makes at that line, known recursions have their known depth, shares of CPU time are those that Java's own clock tells, and
+stacks are whole."""
 import os
 import re
 import sys
@@ -27,8 +28,8 @@ MODES = [
     ("C2", ["-XX:-TieredCompilation"]),
     ("Serial", ["-XX:+UseSerialGC"]),
     ("Parallel", ["-XX:+UseParallelGC"]),
-    ("ZGC", ["-XX:+UseZGC"]),
-    ("Shenandoah", ["-XX:+UseShenandoahGC"]),
+    ("ZGC", ["-XX:+UnlockExperimentalVMOptions", "-XX:+UseZGC"]),
+    ("Shenandoah", ["-XX:+UnlockExperimentalVMOptions", "-XX:+UseShenandoahGC"]),
     ("no compressed classes", ["-XX:-UseCompressedClassPointers"]),
 ]
 
@@ -46,8 +47,10 @@ def is_broken(sample):
     """Not from the thread's first function on, or with something that nobody knows."""
     if EARLY & set(sample.stack):
         return False
-    return sample.stack[-1] not in ("clone3", "__clone3", "clone", "_start", "start_thread") or any(
-        name.startswith("[") for name in sample.stack)
+    # A stripped C library does not name its first two.
+    return not (sample.stack[-1] in ("clone3", "__clone3", "clone", "_start", "start_thread") or
+                all(name.startswith("libc.so.6+0x") for name in sample.stack[-2:])) or any(
+                    name.startswith("[") for name in sample.stack)
 
 
 def check_calls(profile, classes, mode, who):
@@ -154,7 +157,7 @@ def run_one(jdk, mode, options, class_path, classes):
     path, truth = os.path.join(folder, "work.pb.gz"), os.path.join(folder, "truth")
     command = [jdk.java] + options + ["-cp", class_path, "HotspotWork"]
     plain = support.run(command + ["0", truth])
-    if plain.returncode and (b"Unrecognized VM option" in plain.stdout or b"not supported" in plain.stdout):
+    if plain.returncode and any(text in plain.stdout + plain.stderr for text in (b"Unrecognized VM option", b"not supported")):
         print(f"skip {who}: this VM has no such option")
         return
     done = support.run(command + [str(SECONDS), truth], env=support.environment(output=path, rate=1000, agent="thread"))
@@ -184,8 +187,11 @@ def main():
     source = os.path.join(support.SOURCE, "tests", "system", "HotspotWork.java")
     done = support.run([compiler, "-g", "-nowarn", "--release", "8", "-d", class_path, source])
     check("the program compiles", done.returncode == 0, done)
-    wanted = sys.argv[1:]
+    versions = [w for w in sys.argv[1:] if w.isdigit()]
+    wanted = [w for w in sys.argv[1:] if not w.isdigit()]
     for jdk in found:
+        if versions and str(jdk.version) not in versions:
+            continue
         classes = Classes(jdk, class_path)
         for mode, options in MODES:
             if not wanted or mode in wanted:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JDKs of this machine: those under /usr/lib/jvm, and what DEEPPROF_JDKS names (folders with bin/java, or commands
-java-N with javap-N beside them, separated by colons)."""
+java-N with javap-N beside them, separated by colons; tests/support/debian_jdks.sh prints such)."""
 import glob
 import os
 import re
@@ -45,8 +45,10 @@ def all_of_them():
 
 
 def javac():
-    """The oldest one that is here; None."""
+    """The oldest one that knows --release; None."""
     for jdk in all_of_them():
+        if jdk.version < 9:
+            continue
         path = os.path.join(os.path.dirname(jdk.java), os.path.basename(jdk.java).replace("java", "javac", 1))
         if os.access(path, os.X_OK):
             return path
