@@ -35,6 +35,9 @@ struct dp_errand {
 	uint32_t ready;       /* TABLES: the mailbox value that was satisfied */
 };
 
+/* The helper that lives, or that somebody else has waited for; 0: none. The kernel writes it before the helper runs. */
+extern _Atomic int32_t dp_helper_pid;
+
 /* Signal (all signals blocked). Runs the errand in a helper; 0 or -errno (also in errand->result). */
 long dp_helper_run(struct dp_errand *errand);
 
