@@ -9,10 +9,15 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-static bool is_helper(pid_t pid)
+/* With takes it is known to be gone. */
+static bool is_helper(pid_t pid, bool takes)
 {
-	int32_t helper = (int32_t)pid;
-	return pid > 0 && dp_load_relaxed(&dp_helper_pid) == helper && dp_cas(&dp_helper_pid, &helper, 0);
+	for (unsigned i = 0; pid > 0 && i < DP_HELPERS; i++) {
+		int32_t helper = (int32_t)pid;
+		if (dp_load_relaxed(&dp_helpers[i]) == helper && (!takes || dp_cas(&dp_helpers[i], &helper, 0)))
+			return true;
+	}
+	return false;
 }
 
 /* May it meet the helper? */
@@ -29,7 +34,7 @@ DP_EXPORT pid_t waitpid(pid_t pid, int *status, int options)
 	pid_t child;
 	do
 		child = DP_REAL(waitpid)(pid, &seen, options);
-	while (is_helper(child));
+	while (is_helper(child, true));
 	if (child > 0 && status)
 		*status = seen;
 	return child;
@@ -44,7 +49,7 @@ DP_EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
 	pid_t child;
 	do
 		child = DP_REAL(wait4)(pid, &seen, options, &used);
-	while (is_helper(child));
+	while (is_helper(child, true));
 	if (child > 0 && status)
 		*status = seen;
 	if (child > 0 && usage)
@@ -62,8 +67,7 @@ DP_EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 	do {
 		seen.si_pid = 0;
 		result = DP_REAL(waitid)(type, id, &seen, options);
-	} while (result == 0 && (options & WNOWAIT ? dp_load_relaxed(&dp_helper_pid) && dp_load_relaxed(&dp_helper_pid) == seen.si_pid
-	                                            : is_helper(seen.si_pid)));
+	} while (result == 0 && is_helper(seen.si_pid, !(options & WNOWAIT)));
 	if (result == 0)
 		*info = seen;
 	return result;
