@@ -8,8 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* clone() whose child calls run() on a stack of its own and never comes back. */
-static inline long dp_clone_call(unsigned long flags, uint8_t *stack, size_t stack_size, void (*run)(void))
+/* clone() whose child calls run() on a stack of its own and never comes back. number: with CLONE_PARENT_SETTID, where its
+ * number is written before it runs. */
+static inline long dp_clone_call(
+        unsigned long flags, uint8_t *stack, size_t stack_size, void (*run)(void), volatile void *number)
 {
 	uint8_t *top = stack + stack_size;
 #if defined(__x86_64__)
@@ -25,14 +27,14 @@ static inline long dp_clone_call(unsigned long flags, uint8_t *stack, size_t sta
 	                 "ud2\n"
 	                 "1:"
 	                 : "=a"(result)
-	                 : "a"(SYS_clone), "D"(flags), "S"(top), "d"(0), "r"(r10), "r"(r8), "r"(function)
+	                 : "a"(SYS_clone), "D"(flags), "S"(top), "d"(number), "r"(r10), "r"(r8), "r"(function)
 	                 : "rcx", "r11", "memory");
 	return result;
 #elif defined(__aarch64__)
 	register long x8 __asm__("x8") = SYS_clone;
 	register long x0 __asm__("x0") = (long)flags;
 	register long x1 __asm__("x1") = (long)top;
-	register long x2 __asm__("x2") = 0;
+	register long x2 __asm__("x2") = (long)number;
 	register long x3 __asm__("x3") = 0;
 	register long x4 __asm__("x4") = 0;
 	register void (*function)(void) __asm__("x9") = run;

@@ -35,6 +35,11 @@ struct dp_errand {
 	uint32_t ready;       /* TABLES: the mailbox value that was satisfied */
 };
 
+/* The helper that lives, and those that somebody else has waited for; 0: none. The kernel writes one before its helper
+ * runs; whoever has waited for it takes it out. */
+enum { DP_HELPERS = 8 };
+extern _Atomic int32_t dp_helpers[DP_HELPERS];
+
 /* Signal (all signals blocked). Runs the errand in a helper; 0 or -errno (also in errand->result). */
 long dp_helper_run(struct dp_errand *errand);
 

@@ -47,6 +47,8 @@ bool dp_modules_discover(void);
 /* Hook. Compares the list with the loader's; true when it changed. self_path: receives the path of the module that
  * holds this code, when given. */
 int dp_modules_refresh(void);
+/* Hook. May it have changed since? Without the loader's lock. */
+bool dp_modules_are_stale(void);
 const char *dp_modules_self_path(void);
 
 #endif

@@ -12,7 +12,7 @@
 #include <string.h>
 
 static unsigned long long adds_seen, subs_seen;
-static bool has_unsettled; /* modules that a reader wants to see again; under the lock */
+static _Atomic bool has_unsettled; /* modules that a reader wants to see again; written under the lock */
 static const char *self_path;
 
 const char *dp_modules_self_path(void)
@@ -113,7 +113,8 @@ static void look_at(struct dp_module *module, const struct dl_phdr_info *info)
 	};
 	if (!module->is_looked_at)
 		module->is_looked_at = dp_runtimes_look(&found);
-	has_unsettled |= !module->is_looked_at;
+	if (!module->is_looked_at)
+		dp_store_relaxed(&has_unsettled, true);
 }
 
 struct refresh {
@@ -143,7 +144,7 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *argument)
 	const bool is_first = refresh->is_first;
 
 	if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs) {
-		if (is_first && !has_unsettled && dp_load_relaxed(&dp_module_count) && info->dlpi_adds == adds_seen &&
+		if (is_first && !dp_load_relaxed(&has_unsettled) && dp_load_relaxed(&dp_module_count) && info->dlpi_adds == adds_seen &&
 			info->dlpi_subs == subs_seen)
 			return 1; /* nothing came, nothing went */
 		adds_seen = info->dlpi_adds;
@@ -152,7 +153,7 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *argument)
 	if (is_first && !dp_host.loader_debug)
 		find_loader_debug(info);
 	if (is_first)
-		has_unsettled = false;
+		dp_store_relaxed(&has_unsettled, false);
 	refresh->is_first = false;
 	if (!describe(info, &found))
 		return 0;
@@ -205,4 +206,10 @@ int dp_modules_refresh(void)
 	dp_store_relaxed(&dp_host.loader_calls_seen, loader_calls);
 	dp_modules_unlock(refresh.changed ? refresh.generation : 0);
 	return refresh.changed;
+}
+
+bool dp_modules_are_stale(void)
+{
+	return dp_load_relaxed(&dp_host.loader_calls) != dp_load_relaxed(&dp_host.loader_calls_seen) ||
+	       dp_load_relaxed(&has_unsettled);
 }

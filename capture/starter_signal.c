@@ -139,7 +139,7 @@ long dp_start_agent(void)
 		return -EDQUOT;
 	exec_result = 0;
 	const long child = dp_clone_call(
-	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent);
+	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent, NULL);
 	if (child > 0 && exec_result)
 		DP_SYS4(SYS_wait4, child, 0, (int)__WALL, 0); /* else the host might inherit what is left of it */
 	return child < 0 ? child : exec_result;
@@ -167,7 +167,7 @@ static void be_nanny(void)
 	DP_SYS4(SYS_prlimit64, 0, RLIMIT_CORE, &none, 0);
 	exec_result = 0;
 	const long agent = dp_clone_call(
-	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent);
+	        CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, child_stack, sizeof child_stack, become_agent, NULL);
 	if (agent <= 0)
 		dp_leave();
 	ends[0].fd = (int)DP_SYS2(SYS_pidfd_open, dp_host.pid, 0);
@@ -207,7 +207,7 @@ long dp_start_nanny(void)
 		return -EBUSY; /* its stack is in use */
 	if (!has_room())
 		return -EDQUOT;
-	const long child = dp_clone_call(CLONE_VM | CLONE_UNTRACED, nanny_stack, sizeof nanny_stack, be_nanny);
+	const long child = dp_clone_call(CLONE_VM | CLONE_UNTRACED, nanny_stack, sizeof nanny_stack, be_nanny, NULL);
 	nanny = child > 0 ? (int32_t)child : 0;
 	return child < 0 ? child : 0;
 }

@@ -76,7 +76,7 @@ bool dp_trial_is_survived(void)
 	if (!has_filter())
 		return true;
 	const long child =
-	        dp_clone_call(CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, trial_stack, sizeof trial_stack, try_calls);
+	        dp_clone_call(CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, trial_stack, sizeof trial_stack, try_calls, NULL);
 	if (child < 0)
 		return true; /* an answer, not a death: so will it be later */
 	if (may_wait)

@@ -246,6 +246,13 @@ static bool starts_by_itself(void)
 	return !self || dp_is_preloaded(self);
 }
 
+/* Valgrind preloads a library of its own, and ends a program that calls clone() as the helper must. */
+static bool is_under_valgrind(void)
+{
+	const char *preloaded = variable("LD_PRELOAD");
+	return preloaded && strstr(preloaded, "/vgpreload_core");
+}
+
 __attribute__((constructor)) static void on_load(void)
 {
 	if (getauxval(AT_SECURE))
@@ -258,6 +265,10 @@ __attribute__((constructor)) static void on_load(void)
 	dp_settings_keep_supported(&settings, &listener);
 	if (!dp_settings_is_enabled(&settings) || (!settings.children && dp_parent_is_host()))
 		return;
+	if (is_under_valgrind()) {
+		say_once(NULL, "this program runs under valgrind, which does not support what profiling needs: it runs unprofiled");
+		return;
+	}
 	if (!dp_trial_is_survived()) {
 		say(NULL, "a seccomp filter forbids what profiling needs (timer_create, timer_settime, prctl, readlinkat ...); "
 		          "this program runs unprofiled");

@@ -8,8 +8,10 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/select.h>
+#include <sys/wait.h>
 
 struct epoll_event;
+struct rusage;
 
 /* Each: return type, name, arguments. A libc may lack some (musl: bsd_signal and others): then NULL. */
 #define DP_REAL_MAP(XX)                                                                                    \
@@ -19,6 +21,11 @@ struct epoll_event;
 	XX(void *, dlmopen, (long, const char *, int))                                                     \
 	XX(long, syscall, (long, ...))                                                                     \
 	XX(int, prctl, (int, ...))                                                                         \
+	XX(pid_t, waitpid, (pid_t, int *, int))                                                            \
+	XX(pid_t, wait4, (pid_t, int *, int, struct rusage *))                                             \
+	XX(int, waitid, (idtype_t, id_t, siginfo_t *, int))                                                \
+	XX(long, ptrace, (int, ...))                                                                       \
+	XX(int, sigaltstack, (const stack_t *, stack_t *))                                                 \
 	/* SIGPROF */                                                                                      \
 	XX(int, sigaction, (int, const struct sigaction *, struct sigaction *))                            \
 	XX(dp_sighandler *, signal, (int, dp_sighandler *))                                                \

@@ -2,6 +2,7 @@
  * A filter that comes after us: from then on no system call that the program does not make itself. Ticks may go on
  * where the filter lets a signal handler return; else the timers are taken away first. */
 #include "preload/hooks.h"
+#include "preload/raw.h"
 #include "preload/real.h"
 
 #include "base/syscall.h"
@@ -15,15 +16,9 @@
 #include <sys/prctl.h>
 
 #if defined(__x86_64__)
-#include "preload/x86_64/syscall_stub.h"
-#define ARCHITECTURE   AUDIT_ARCH_X86_64
-#define SECCOMP_NUMBER "317"
-_Static_assert(SYS_seccomp == 317, "the stub's number");
+#define ARCHITECTURE AUDIT_ARCH_X86_64
 #elif defined(__aarch64__)
-#include "preload/aarch64/syscall_stub.h"
-#define ARCHITECTURE   AUDIT_ARCH_AARCH64
-#define SECCOMP_NUMBER "277"
-_Static_assert(SYS_seccomp == 277, "the stub's number");
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
 /* What the filter would answer to a call with this number; arguments and address count as zero. Instructions as in
@@ -139,15 +134,7 @@ static void before_filter(const struct sock_fprog *program)
 	dp_host_disarm();
 }
 
-__attribute__((visibility("hidden"))) void *dp_real_syscall;
-
-__attribute__((visibility("hidden"), used)) void dp_resolve_syscall(void)
-{
-	dp_real_syscall = (void *)DP_REAL(syscall);
-}
-
-__attribute__((visibility("hidden"), used)) long dp_seccomp_call(
-        long number, unsigned long operation, unsigned long flags, void *arguments)
+void dp_before_seccomp(unsigned long operation, const void *arguments)
 {
 	const int saved_errno = errno;
 	if (operation == SECCOMP_SET_MODE_STRICT)
@@ -155,10 +142,23 @@ __attribute__((visibility("hidden"), used)) long dp_seccomp_call(
 	else if (operation == SECCOMP_SET_MODE_FILTER && arguments)
 		before_filter(arguments);
 	errno = saved_errno;
-	return DP_REAL(syscall)(number, operation, flags, arguments);
 }
 
-DP_SYSCALL_HOOK(SECCOMP_NUMBER, dp_real_syscall, dp_resolve_syscall, dp_seccomp_call);
+void dp_before_prctl(unsigned long option, unsigned long mode, const void *arguments)
+{
+	const int saved_errno = errno;
+	if (option == PR_SET_SECCOMP && mode == SECCOMP_MODE_STRICT)
+		before_filter(NULL);
+	else if (option == PR_SET_SECCOMP && mode == SECCOMP_MODE_FILTER && arguments)
+		before_filter(arguments);
+	errno = saved_errno;
+}
+
+void dp_after_prctl(unsigned long option, unsigned long value, long result)
+{
+	if (option == PR_SET_CHILD_SUBREAPER && result == 0 && (int32_t)DP_SYS0(SYS_getpid) == dp_host.pid)
+		dp_host.is_subreaper = value != 0;
+}
 
 DP_EXPORT int prctl(int option, ...)
 {
@@ -167,16 +167,8 @@ DP_EXPORT int prctl(int option, ...)
 	const unsigned long one = va_arg(list, unsigned long), two = va_arg(list, unsigned long);
 	const unsigned long three = va_arg(list, unsigned long), four = va_arg(list, unsigned long);
 	va_end(list);
-	if (option == PR_SET_SECCOMP) {
-		const int saved_errno = errno;
-		if (one == SECCOMP_MODE_STRICT)
-			before_filter(NULL);
-		else if (one == SECCOMP_MODE_FILTER && two)
-			before_filter((const struct sock_fprog *)two);
-		errno = saved_errno;
-	}
+	dp_before_prctl((unsigned)option, one, (const void *)two);
 	const int result = DP_REAL(prctl)(option, one, two, three, four);
-	if (option == PR_SET_CHILD_SUBREAPER && result == 0 && (int32_t)DP_SYS0(SYS_getpid) == dp_host.pid)
-		dp_host.is_subreaper = one != 0;
+	dp_after_prctl((unsigned)option, one, result);
 	return result;
 }

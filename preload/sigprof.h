@@ -91,6 +91,10 @@ void dp_sigprof_foreign(int signo, siginfo_t *info, void *ucontext);
 
 /* Installs our handler; what was there is the application's. 0 or -errno. */
 int dp_sigprof_install(void (*handler)(int, siginfo_t *, void *));
+/* sigaction() for a signal other than SIGPROF. */
+int dp_shielded_action(int signo, const struct sigaction *action, struct sigaction *old);
+/* Ticks no longer run on alternate stacks, but where the application's own handler does. */
+void dp_sigprof_leave_alternate_stack(void);
 /* In a thread that has just been armed: the main thread, a new thread, a forked child. is_apart: its
  * creator's dp_sigprof_is_apart. */
 void dp_sigprof_thread_start(bool is_apart);

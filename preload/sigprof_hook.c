@@ -5,6 +5,7 @@
  * it: sigvec and sigstack (not linkable since glibc 2.21), sigpending (nothing of ours stays pending),
  * setitimer, timer_create, kill, raise and their like (what they send arrives as a foreign SIGPROF). */
 #include "preload/hooks.h"
+#include "preload/raw.h"
 #include "preload/real.h"
 #include "preload/sigprof.h"
 
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 
 /* Absent in musl. */
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
@@ -27,13 +29,16 @@ static void (*libc_restorer)(void);
 static _Atomic int installed_flags;
 static bool is_interrupting; /* siginterrupt(SIGPROF, 1): for later calls of signal() */
 
+/* Some alternate stack of the program's is too small for a tick. */
+static _Atomic bool has_tiny_stack;
+
 /* EINTR and the stack are the application's choice, once it has a handler of its own. */
 static int wanted_flags(const struct dp_sigprof_action *action)
 {
 	const bool is_function =
 		action->handler != (uintptr_t)SIG_DFL && action->handler != (uintptr_t)SIG_IGN;
-	return SA_SIGINFO |
-	       (is_function ? (int)action->flags & (SA_RESTART | SA_ONSTACK) : SA_RESTART | SA_ONSTACK);
+	const int usual = dp_load_relaxed(&has_tiny_stack) ? SA_RESTART : SA_RESTART | SA_ONSTACK;
+	return SA_SIGINFO | (is_function ? (int)action->flags & (SA_RESTART | SA_ONSTACK) : usual);
 }
 
 static int put_ours(int flags, struct sigaction *old)
@@ -118,9 +123,70 @@ static bool is_ours(int signo)
 	return signo == SIGPROF && dp_load_acquire(&dp_sigprof.is_ours);
 }
 
+void dp_sigprof_leave_alternate_stack(void)
+{
+	struct dp_sigprof_action action;
+	if (!dp_load_acquire(&dp_sigprof.is_ours) || !is_own_process() || dp_load_relaxed(&has_tiny_stack))
+		return;
+	dp_store_relaxed(&has_tiny_stack, true);
+	dp_sigprof_action_get(&action);
+	if (wanted_flags(&action) != dp_load_relaxed(&installed_flags))
+		put_ours(wanted_flags(&action), NULL);
+}
+
 DP_EXPORT int sigaction(int signo, const struct sigaction *action, struct sigaction *old)
 {
-	return is_ours(signo) ? change_action(action, old) : DP_REAL(sigaction)(signo, action, old);
+	return is_ours(signo) ? change_action(action, old) : dp_shielded_action(signo, action, old);
+}
+
+/* As the kernel has it (include/uapi/asm-generic/signal.h). */
+struct kernel_action {
+	uintptr_t handler;
+	uint64_t flags;
+	uintptr_t restorer;
+	uint64_t mask;
+};
+
+/* Memory that the program names, which may not be there. Where the kernel may not be asked, it is taken at its word. */
+static bool copy_checked(void *to, const void *from, size_t size, bool is_write)
+{
+	struct iovec here = {is_write ? (void *)(uintptr_t)from : to, size}, there = {is_write ? to : (void *)(uintptr_t)from, size};
+	long done = -EPERM;
+	if (!(dp_load_relaxed(&dp_host.off) & DP_OFF_SECCOMP))
+		done = DP_SYS(is_write ? SYS_process_vm_writev : SYS_process_vm_readv, DP_SYS0(SYS_getpid), &here, 1, &there, 1, 0);
+	if (done == -EPERM || done == -ENOSYS) {
+		memcpy(to, from, size);
+		return true;
+	}
+	return done == (long)size;
+}
+
+bool dp_sigprof_raw_action(const void *action, void *old, unsigned long mask_size, long *result)
+{
+	struct dp_sigprof_action before, after;
+	struct kernel_action raw;
+	if (!is_ours(SIGPROF) || !is_own_process() || mask_size != sizeof raw.mask)
+		return false;
+	dp_sigprof_action_get(&before);
+	if (action) {
+		if (!copy_checked(&raw, action, sizeof raw, false))
+			return false;
+		after.handler = raw.handler;
+		after.flags = raw.flags & (KNOWN_FLAGS | RESTORER_FLAG);
+		after.mask = raw.mask & ~(UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1));
+		dp_sigprof_action_set(&after, NULL);
+		if (wanted_flags(&after) != dp_load_relaxed(&installed_flags))
+			put_ours(wanted_flags(&after), NULL);
+	}
+	*result = 0;
+	if (old) {
+		raw = (struct kernel_action){.handler = before.handler, .flags = before.flags, .mask = before.mask};
+		if (before.flags & RESTORER_FLAG)
+			raw.restorer = (uintptr_t)libc_restorer;
+		if (!copy_checked(old, &raw, sizeof raw, true))
+			*result = -EFAULT;
+	}
+	return true;
 }
 
 /* glibc's second name for it. */

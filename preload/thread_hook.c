@@ -2,6 +2,7 @@
  * Threads from their first instruction to their last: pthread_create armed, the end noticed. */
 #include "capture/host.h"
 #include "capture/label.h"
+#include "capture/module.h"
 #include "preload/hooks.h"
 #include "preload/sigprof.h"
 #include "preload/real.h"
@@ -112,7 +113,10 @@ DP_EXPORT int pthread_create(
 {
 	struct dp_thread *record = NULL;
 	if (dp_hooks_are_on()) {
-		dp_loader_refresh();
+		/* The loader's lock is taken where there is something to see alone: whoever walks its list may wait for
+		 * the threads that he starts. */
+		if (dp_modules_are_stale())
+			dp_loader_refresh();
 		record = dp_thread_claim();
 		if (!record && dp_thread_grow() == 0)
 			record = dp_thread_claim();

@@ -24,7 +24,8 @@ static void take(const char *text, size_t size, void *context)
 	struct output *output = context;
 	if (size >= output->size - output->used)
 		longjmp(output->too_long, 1);
-	memcpy(output->text + output->used, text, size);
+	if (size) /* an empty piece may be nowhere */
+		memcpy(output->text + output->used, text, size);
 	output->used += size;
 }
 

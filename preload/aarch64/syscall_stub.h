@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * syscall(): all but one number jump on to the real one with every register and the stack as they were. */
+ * syscall(): all but a few numbers jump on to the real one with every register and the stack as they were. */
 #ifndef DEEPPROF_PRELOAD_AARCH64_SYSCALL_STUB_H
 #define DEEPPROF_PRELOAD_AARCH64_SYSCALL_STUB_H
 
-/* real: variable with the real syscall(); resolve(): fills it; seccomp(): for number (a string) instead. */
-#define DP_SYSCALL_HOOK(number, real, resolve, seccomp)                                                       \
+/* real: variable with the real syscall(); resolve(): fills it; ours(): for the numbers (strings) instead. */
+#define DP_SYSCALL_HOOK(one, two, three, four, real, resolve, ours)                                           \
 	__asm__(".text\n"                                                                                     \
 	        ".globl syscall\n"                                                                            \
 	        ".type syscall, %function\n"                                                                  \
@@ -23,8 +23,14 @@
 	        ".cfi_restore x29\n.cfi_restore x30\n"                                                        \
 	        "adrp x16, " #real "\n"                                                                       \
 	        "ldr x16, [x16, :lo12:" #real "]\n"                                                           \
-	        "1: cmp x0, #" number "\n"                                                                    \
-	        "b.eq " #seccomp "\n"                                                                         \
+	        "1: cmp x0, #" one "\n"                                                                       \
+	        "b.eq " #ours "\n"                                                                            \
+	        "cmp x0, #" two "\n"                                                                          \
+	        "b.eq " #ours "\n"                                                                            \
+	        "cmp x0, #" three "\n"                                                                        \
+	        "b.eq " #ours "\n"                                                                            \
+	        "cmp x0, #" four "\n"                                                                         \
+	        "b.eq " #ours "\n"                                                                            \
 	        "br x16\n"                                                                                    \
 	        ".cfi_endproc\n"                                                                              \
 	        ".size syscall, .-syscall\n")

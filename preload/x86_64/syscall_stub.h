@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * syscall(): all but one number jump on to the real one with every register and the stack as they were. */
+ * syscall(): all but a few numbers jump on to the real one with every register and the stack as they were. */
 #ifndef DEEPPROF_PRELOAD_X86_64_SYSCALL_STUB_H
 #define DEEPPROF_PRELOAD_X86_64_SYSCALL_STUB_H
 
-/* real: variable with the real syscall(); resolve(): fills it; seccomp(): for number (a string) instead. */
-#define DP_SYSCALL_HOOK(number, real, resolve, seccomp)                                                       \
+/* real: variable with the real syscall(); resolve(): fills it; ours(): for the numbers (strings) instead. */
+#define DP_SYSCALL_HOOK(one, two, three, four, real, resolve, ours)                                           \
 	__asm__(".text\n"                                                                                     \
 	        ".globl syscall\n"                                                                            \
 	        ".type syscall, @function\n"                                                                  \
@@ -28,8 +28,14 @@
 	        "pop %rdx\n.cfi_adjust_cfa_offset -8\n"                                                       \
 	        "pop %rsi\n.cfi_adjust_cfa_offset -8\n"                                                       \
 	        "pop %rdi\n.cfi_adjust_cfa_offset -8\n"                                                       \
-	        "1: cmp $" number ", %rdi\n"                                                                  \
-	        "je " #seccomp "\n"                                                                           \
+	        "1: cmp $" one ", %rdi\n"                                                                     \
+	        "je " #ours "\n"                                                                              \
+	        "cmp $" two ", %rdi\n"                                                                        \
+	        "je " #ours "\n"                                                                              \
+	        "cmp $" three ", %rdi\n"                                                                      \
+	        "je " #ours "\n"                                                                              \
+	        "cmp $" four ", %rdi\n"                                                                       \
+	        "je " #ours "\n"                                                                              \
 	        "jmp *" #real "(%rip)\n"                                                                      \
 	        ".cfi_endproc\n"                                                                              \
 	        ".size syscall, .-syscall\n")
