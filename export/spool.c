@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,7 @@ struct head {
 
 struct dp_spool {
 	int folder, lock;
+	bool is_listed; /* the lock, for forks */
 	uint64_t bytes_most;
 	unsigned age_s;
 	char session[SESSION_SIZE + 1];
@@ -382,6 +385,49 @@ void dp_spool_adopt(struct dp_spool *spool, const uint64_t *servers, unsigned se
 
 /* ---- a life ---- */
 
+/* A lock belongs to the open file, which a forked child of an agent that is a thread has, too: the session would live as long as
+ * the child. Descriptors + 1. */
+enum { LOCKS = 16 };
+static _Atomic int locks[LOCKS];
+
+static void release_in_child(void)
+{
+	for (unsigned i = 0; i < LOCKS; i++) {
+		const int lock = atomic_exchange(&locks[i], 0);
+		if (lock)
+			close(lock - 1);
+	}
+}
+
+static void follow_forks(void)
+{
+	pthread_atfork(NULL, NULL, release_in_child);
+}
+
+/* False: no room; then it goes as before. */
+static bool list_lock(int lock)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, follow_forks);
+	for (unsigned i = 0; i < LOCKS; i++) {
+		int free = 0;
+		if (atomic_compare_exchange_strong(&locks[i], &free, lock + 1))
+			return true;
+	}
+	return false;
+}
+
+/* In a child, where it is closed already: false. */
+static bool unlist_lock(int lock)
+{
+	bool was_listed = false;
+	for (unsigned i = 0; i < LOCKS; i++) {
+		int listed = lock + 1;
+		was_listed |= atomic_compare_exchange_strong(&locks[i], &listed, 0);
+	}
+	return was_listed;
+}
+
 /* A name that nobody has, locked before anybody can take it for dead. 0 or -errno. */
 static int begin_session(struct dp_spool *spool)
 {
@@ -417,8 +463,10 @@ struct dp_spool *dp_spool_new(const char *path, uint64_t bytes, unsigned age_s, 
 	mkdir(path, 0700);
 	spool->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const int error = spool->folder < 0 ? -errno : begin_session(spool);
-	if (!error)
+	if (!error) {
+		spool->is_listed = list_lock(spool->lock);
 		return spool;
+	}
 	snprintf(wrong, sizeof wrong, "spool %.500s: %s; name a folder that can be written to", path, strerror(-error));
 	*message = wrong;
 	dp_spool_free(spool);
@@ -443,7 +491,7 @@ void dp_spool_free(struct dp_spool *spool)
 		spool->entries = entry->next;
 		free(entry);
 	}
-	if (spool->lock >= 0)
+	if (spool->lock >= 0 && (!spool->is_listed || unlist_lock(spool->lock)))
 		close(spool->lock);
 	if (spool->folder >= 0)
 		close(spool->folder);

@@ -9,6 +9,7 @@
  * --samples N --pad N --ago S --bytes N --timeout MS --age S
  *   --backoff MS --auth TEXT --tenant T --ca F --cert F --key F --proxy URL --https-proxy URL --no-proxy HOSTS
  *   --spool FOLDER --spool-bytes N --kill
+ *   --leave-child     fork a child that sleeps, and print its number
  *   --push            one profile (its cpu values: fib 30 ms, memcpy 50 ms, read_file 20 ms)
  *   --work MS         serve the queue that long, as the agent's loop does
  *   --until-sent N    the same until N uploads arrived, at most 20 s; else exit 3
@@ -323,6 +324,12 @@ static int act(const char *word, const char *value, const char *server)
 	if (!strcmp(word, "--rss"))
 		return print_rss(), 0;
 	ensure_push(server);
+	if (!strcmp(word, "--leave-child")) {
+		const pid_t child = fork();
+		while (!child)
+			pause();
+		return printf("%d\n", (int)child), fflush(stdout), 0;
+	}
 	if (!strcmp(word, "--kill"))
 		return raise(SIGKILL);
 	if (!strcmp(word, "--push"))

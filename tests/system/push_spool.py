@@ -59,6 +59,20 @@ class Spool(unittest.TestCase):
             self.assertEqual(self.pushed("--push", "--until-sent", 3).code, 0)
             self.assertEqual(len(server.accepted()), 3)
 
+    def test_also_where_a_forked_child_lives_on(self):
+        tool = subprocess.Popen([TOOL, self.url, "--spool", self.folder, "--push", "--work", "300", "--leave-child"],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        child = int(tool.stdout.readline())
+        try:
+            self.assertEqual(tool.wait(timeout=30), 0)
+            self.assertEqual(len(entries(self.folder)), 1)
+            with self.server() as server:
+                self.assertEqual(self.pushed("--push", "--until-sent", 2).code, 0)
+                self.assertEqual(len(server.accepted()), 2)
+        finally:
+            os.kill(child, signal.SIGKILL)
+            tool.stdout.close()
+
     def test_files_and_folder_are_for_their_user_alone(self):
         self.fill(1, "--auth", "bearer:hunter2")
         self.assertEqual(stat.S_IMODE(os.stat(self.folder).st_mode), 0o700)
