@@ -5,6 +5,7 @@
 
 #include "export/push_curl.h"
 #include "export/push_request.h"
+#include "export/spool.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,6 +132,59 @@ static void examine_output(const struct dp_patient *patient)
 			strerror(errno));
 	else
 		dp_finding(DP_FINE, "output", "%s may be written to", shown);
+}
+
+/* ---- spool ---- */
+
+static void tell_waiting(const char *shown, const struct dp_spool_survey *waiting)
+{
+	char since[32];
+	const int64_t minutes = waiting->oldest_s / 60;
+	if (minutes < 120)
+		snprintf(since, sizeof since, "%lld min", (long long)minutes);
+	else
+		snprintf(since, sizeof since, "%lld h", (long long)(minutes / 60));
+	if (waiting->count)
+		dp_finding(DP_FINE, "spool",
+			"%s may be written to; %llu profile%s of %.1f KiB waiting, for up to %s: the next process of the same service and "
+			"server sends what waits", shown, (unsigned long long)waiting->count, waiting->count > 1 ? "s" : "",
+			(double)waiting->bytes / 1024, since);
+	else
+		dp_finding(DP_FINE, "spool", "%s may be written to; nothing waits there", shown);
+}
+
+static void examine_spool(const struct dp_patient *patient)
+{
+	const char *shown = patient->settings.spool;
+	char folder[1200];
+	struct dp_spool_survey waiting;
+	struct stat status;
+	if (!dp_settings_is_enabled(&patient->settings) || !*shown)
+		return;
+	if (!*patient->settings.server) {
+		dp_finding(DP_LESS, "spool", "%s is of no use without a server: set DEEPPROF_SERVER, or unset DEEPPROF_SPOOL", shown);
+		return;
+	}
+	place(patient, shown, folder, sizeof folder);
+	const bool is_there = stat(folder, &status) == 0;
+	if (!is_there && errno == ENOENT) { /* the last folder of the path is made */
+		char *slash = strrchr(folder, '/');
+		*slash = 0;
+		if (access(*folder ? folder : "/", W_OK | X_OK) == 0)
+			dp_finding(DP_FINE, "spool", "%s will be made", shown);
+		else
+			dp_finding(DP_LESS, "spool", "%s cannot be made: %s; what cannot be sent is lost: name another folder in DEEPPROF_SPOOL",
+				shown, strerror(errno));
+		return;
+	}
+	const int error = is_there && !S_ISDIR(status.st_mode)            ? -ENOTDIR
+		    : access(folder, R_OK | W_OK | X_OK) != 0 ? -errno
+							      : dp_spool_survey(folder, &waiting);
+	if (error)
+		dp_finding(DP_LESS, "spool", "%s: %s; what cannot be sent is lost: name a folder that can be read and written in "
+			"DEEPPROF_SPOOL", shown, strerror(-error));
+	else
+		tell_waiting(shown, &waiting);
 }
 
 /* ---- servers ---- */
@@ -323,6 +377,7 @@ void dp_examine_settings(struct dp_patient *patient)
 {
 	read_settings(patient);
 	examine_output(patient);
+	examine_spool(patient);
 	if (is_same_network(patient->pid))
 		examine_servers(&patient->settings);
 	else if (*patient->settings.server)

@@ -383,6 +383,26 @@ void dp_spool_adopt(struct dp_spool *spool, const uint64_t *servers, unsigned se
 		closedir(folder);
 }
 
+int dp_spool_survey(const char *path, struct dp_spool_survey *survey)
+{
+	DIR *folder = opendir(path);
+	const time_t now = time(NULL);
+	struct stat status;
+	*survey = (struct dp_spool_survey){0};
+	if (!folder)
+		return -errno;
+	for (struct dirent *file; (file = readdir(folder));)
+		if (is_session(file->d_name) && ends(file->d_name, ENTRY_END) &&
+		        fstatat(dirfd(folder), file->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+			survey->count++;
+			survey->bytes += (uint64_t)status.st_size;
+			if (now - status.st_mtime > survey->oldest_s)
+				survey->oldest_s = now - status.st_mtime;
+		}
+	closedir(folder);
+	return 0;
+}
+
 /* ---- a life ---- */
 
 /* A lock belongs to the open file, which a forked child of an agent that is a thread has, too: the session would live as long as

@@ -50,6 +50,14 @@ const struct dp_spool_losses *dp_spool_losses(const struct dp_spool *spool);
 /* The entries stay in the folder, for the next. NULL is fine. */
 void dp_spool_free(struct dp_spool *spool);
 
+/* What waits in a folder, whosesoever, by its files alone. */
+struct dp_spool_survey {
+	uint64_t count, bytes;
+	int64_t oldest_s; /* how long the oldest has waited */
+};
+/* 0 or -errno: the folder cannot be read. */
+int dp_spool_survey(const char *folder, struct dp_spool_survey *survey);
+
 uint64_t dp_spool_key(uint64_t key, const char *text); /* key: 0, or of what comes before */
 /* Foreign bytes: does a file begin, and end, as an entry does? head: what it says. */
 bool dp_spool_parse(const uint8_t *bytes, size_t size, struct dp_spool_entry *head);

@@ -545,7 +545,13 @@ def others(host):
 
 # ---- settings and servers ----
 
+NOBODY_LISTENS = {"DEEPPROF_SERVER": "http://127.0.0.1:9"}
+
+
 def settings():
+    write("plain", "", 0o644)
+    os.mkdir("waiting")
+    write("waiting/0123456789abcdef-1.upload", "x" * 2048, 0o600)
     for claim, env, *wanted in (
             ("a bad value", {"DEEPPROF_RATE": "fast"}, "warn", "settings", "DEEPPROF_RATE=fast"),
             ("an unknown key", {"DEEPPROF_RATTE": "1"}, "warn", "settings", "DEEPPROF_RATTE.*nearest"),
@@ -555,6 +561,11 @@ def settings():
             ("no such settings file", {"DEEPPROF_CONFIG": "missing.conf"}, "warn", "settings", "missing.conf"),
             ("an ending that is no format", {"DEEPPROF_OUTPUT": "a.txt"}, "no", "settings", "must end in"),
             ("a missing folder", {"DEEPPROF_OUTPUT": "no/such/a.pb.gz"}, "no", "output", "no/such"),
+            ("a spool without a server", {"DEEPPROF_SPOOL": "spool"}, "warn", "spool", "DEEPPROF_SERVER"),
+            ("a spool that is still to be made", {"DEEPPROF_SPOOL": "spool", **NOBODY_LISTENS}, "ok", "spool", "will be made"),
+            ("a spool that cannot be made", {"DEEPPROF_SPOOL": "no/such/spool", **NOBODY_LISTENS}, "warn", "spool", "cannot be made"),
+            ("a spool that is a file", {"DEEPPROF_SPOOL": "plain", **NOBODY_LISTENS}, "warn", "spool", "Not a directory"),
+            ("what waits in the spool", {"DEEPPROF_SPOOL": "waiting", **NOBODY_LISTENS}, "ok", "spool", "1 profile of 2.0 KiB waiting"),
             ("what is not built", {"DEEPPROF_PROFILES": "cpu,heap"}, "warn", "settings", "cpu alone")):
         says(Round(env=clean(**env)), claim, *wanted)
     write("good.conf", "rate = 50\n", 0o644)
