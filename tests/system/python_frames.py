@@ -147,7 +147,7 @@ def check_internals(python, who):
     """internals=true: the interpreter's loop stands next to the Python frames that it runs, rootward."""
     path = os.path.join(support.scratch(), "internals.pb.gz")
     support.run([python, "-c", "import time\ndef leaf(end):\n while time.process_time() < end: pass\n"
-                 "max([1], key=lambda _: leaf(time.process_time() + 0.5))"], env=support.environment(output=path, rate=250, internals="true"))
+                 "max([1], key=lambda _: leaf(time.process_time() + 2))"], env=support.environment(output=path, rate=250, internals="true"))
     if not support.wait_for(path):
         check(f"{who}: with internals there is a profile", False)
         return
