@@ -53,7 +53,9 @@ def check_chains(profile, chains, who):
             first = (leaf, names)
     print(f"{who}: awaiters: {total} samples, {total - shown} without, {wrong} wrong, {len(met)} functions", flush=True)
     check(f"{who}: no awaiter is wrong", total and wrong == 0, (wrong, shown, first))
-    check(f"{who}: 99 % of them have theirs", shown >= 0.99 * total, (shown, total, first))
+    # A hundred ticks, and each is some hundredths of them: 99 % of all interpreters' together.
+    check(f"{who}: nearly all of them have theirs", shown >= 0.97 * total, (shown, total, first))
+    return shown, total
 
 
 def run_one(python, who, *more):
@@ -63,17 +65,16 @@ def run_one(python, who, *more):
     check(f"{who}: it ends well and says nothing", done.returncode == 0 and not done.stderr, done)
     if not support.wait_for(path):
         check(f"{who}: its profile is there", False)
-        return
+        return None
     profile = Profile(path)
     with open(truth) as file:
         known = json.load(file)
     if pythons.is_free_threaded(python):
         python_names.check_no_names(profile, "python.task", known["names"], who)
-        return
+        return None
     python_names.check_names(profile, {f: n for f, n in known["names"].items() if n}, "python.task", {None}, who)
     check_without(profile, known["names"], who)
-    if int(who.split()[0][2:]) >= CHAINS_FROM:
-        check_chains(profile, known["chains"], who)
+    return check_chains(profile, known["chains"], who) if int(who.split()[0][2:]) >= CHAINS_FROM else None
 
 
 def has_uvloop(python):
@@ -83,13 +84,16 @@ def has_uvloop(python):
 def main():
     found = pythons.all_of_them()
     wanted = sys.argv[1:]
+    chains = []
     for minor, python in found:
         if not wanted or str(minor) in wanted:
-            run_one(python, f"3.{minor} {python}")
+            chains.append(run_one(python, f"3.{minor} {python}"))
             if has_uvloop(python):
-                run_one(python, f"3.{minor} {python} uvloop", "uvloop")
+                chains.append(run_one(python, f"3.{minor} {python} uvloop", "uvloop"))
     if not found:
         sys.exit(77)
+    shown, total = (sum(values) for values in zip((0, 0), *filter(None, chains)))
+    check("99 % of all have their awaiters", shown >= 0.99 * total, (shown, total))
     support.done()
 
 
