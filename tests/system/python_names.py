@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sample of a Python thread carries the name that threading gives it at that moment. The program spins in a function of its
 own for each name, so that each sample says what its name must be."""
-import json
 import os
 import sys
 
+import python_runs
 import pythons
 import support
-from pprof_file import Profile
 from support import check
 
 WORK = os.path.join(support.SOURCE, "tests", "system", "python_names_work.py")
@@ -56,16 +55,10 @@ def check_no_names(profile, label, names, who):
 
 
 def run_one(python, who):
-    folder = support.scratch()
-    truth, path = os.path.join(folder, "truth.json"), os.path.join(folder, "names.pb.gz")
-    done = support.run([python, WORK, truth, str(SECONDS)], env=support.environment(output=path, rate=500))
-    check(f"{who}: it ends well and says nothing", done.returncode == 0 and not done.stderr, done)
-    if not support.wait_for(path):
-        check(f"{who}: its profile is there", False)
+    run = python_runs.profile_of(python, who, WORK, SECONDS)
+    if not run:
         return
-    profile = Profile(path)
-    with open(truth) as file:
-        names = json.load(file)
+    profile, names = run
     if pythons.is_free_threaded(python):
         check_no_names(profile, "thread", names, who)
         return

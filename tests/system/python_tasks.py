@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sample of an asyncio task carries the name that it has at that moment, and the coroutines of the tasks that await it. The
 program computes in a function of its own for each name, so that each sample says what its name must be, and who awaits it."""
-import json
 import os
 import sys
 
 import python_names
+import python_runs
 import pythons
 import support
-from pprof_file import Profile
 from support import check
 
 WORK = os.path.join(support.SOURCE, "tests", "system", "python_tasks_work.py")
@@ -59,16 +58,10 @@ def check_chains(profile, chains, who):
 
 
 def run_one(python, who, *more):
-    folder = support.scratch()
-    truth, path = os.path.join(folder, "truth.json"), os.path.join(folder, "tasks.pb.gz")
-    done = support.run([python, WORK, truth, str(SECONDS), *more], env=support.environment(output=path, rate=500))
-    check(f"{who}: it ends well and says nothing", done.returncode == 0 and not done.stderr, done)
-    if not support.wait_for(path):
-        check(f"{who}: its profile is there", False)
+    run = python_runs.profile_of(python, who, WORK, SECONDS, *more)
+    if not run:
         return None
-    profile = Profile(path)
-    with open(truth) as file:
-        known = json.load(file)
+    profile, known = run
     if pythons.is_free_threaded(python):
         python_names.check_no_names(profile, "python.task", known["names"], who)
         return None
