@@ -213,6 +213,8 @@ void dp_host_after_fork(void)
 	dp_host.first_name = dp_host.given_up = 0;
 	dp_host.started_ms = dp_host.restarted_ms = dp_host.silence_ms = 0;
 	dp_nanny_forget();
+	for (unsigned i = 0; i < DP_HELPERS; i++)
+		dp_store_relaxed(&dp_helpers[i], 0); /* the parent's: a child of ours may come to have such a number */
 	dp_host.unpublished = NULL;
 	reset_lanes();
 	take_identity();

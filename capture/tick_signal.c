@@ -52,14 +52,15 @@ enum { NAMES_RESERVE = 8 * 1024 }; /* bytes of a ring that names leave to the sa
 
 static struct dp_lane *lease_lane(struct dp_thread *self)
 {
-	/* A record of usual depth, and names. */
-	const uint32_t usual = dp_runtimes_are_there() ? NAMES_RESERVE + 4096 : 4096;
+	enum { USUAL = 4096 }; /* a record of usual depth */
+	uint32_t wanted = dp_runtimes_are_there() ? NAMES_RESERVE + USUAL : USUAL;
 	const uint32_t count = dp_load_acquire(&dp_host.lane_count), last = self->last_lane;
 	struct dp_lane *lane = NULL;
-	if (self->wanted_bytes > usual) /* in an empty ring is what is to be had at most */
-		lane = lease_one(self, count, self->wanted_bytes < DP_LANE_RING_SIZE ? self->wanted_bytes : DP_LANE_RING_SIZE);
-	if (!lane)
-		lane = lease_one(self, count, usual);
+	if (self->wanted_bytes > wanted) /* in an empty ring is what is to be had at most */
+		wanted = self->wanted_bytes < DP_LANE_RING_SIZE ? self->wanted_bytes : DP_LANE_RING_SIZE;
+	lane = lease_one(self, count, wanted);
+	if (!lane && wanted > USUAL)
+		lane = lease_one(self, count, USUAL);
 	if (!lane)
 		lane = lease_one(self, count, 0);
 	/* Threads in each other's way: while more lanes cost no more than their memory, before a tick finds none. */
@@ -305,14 +306,15 @@ static void walk_runtimes(struct dp_lane *lane)
 }
 
 /* Where the walk ended: does the agent go on, is it to look again? */
-static void settle_stop(struct dp_lane *lane, uint32_t tick, bool is_agents)
+static void settle_stop(struct dp_lane *lane, uint32_t tick, bool is_agents, bool may_verify)
 {
 	struct dp_record *record = &lane->record;
 	if (lane->stack.count && is_agents)
 		record->flags |= DP_RECORD_SLICE;
 	else if (record->stop != DP_STOP_END)
 		dp_count_loss(dp_loss_of_stop((enum dp_stop)record->stop), 0);
-	if (lane->stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 && !(record->flags & DP_RECORD_SLICE))
+	if (may_verify && lane->stack.count && dp_host.verify_every && tick % dp_host.verify_every == 0 &&
+	        !(record->flags & DP_RECORD_SLICE))
 		record->flags |= DP_RECORD_VERIFY;
 }
 
@@ -349,10 +351,9 @@ static void record_sample(struct dp_thread *self, struct dp_lane *lane, const uc
 	record->stop = (uint16_t)walk->stop;
 	if (is_managed)
 		walk_runtimes(lane);
-	settle_stop(lane, tick, is_agents && !(is_managed && lane->managed.native_end));
+	const bool is_cut = is_managed && lane->managed.native_end;
 	/* What a runtime had a say in, libunwind does not know. */
-	if (is_managed && (lane->managed.has_stepped || lane->managed.native_end))
-		record->flags &= (uint16_t)~DP_RECORD_VERIFY;
+	settle_stop(lane, tick, is_agents && !is_cut, !is_cut && !(is_managed && lane->managed.has_stepped));
 	if (record->flags & (DP_RECORD_SLICE | DP_RECORD_VERIFY))
 		dp_registers_of(context, &walk->registers);
 	write_record(self, lane, record, &walk->registers, &lane->stack, weight_ns);

@@ -13,11 +13,11 @@
 #if defined(__x86_64__)
 #include "preload/x86_64/syscall_stub.h"
 #define NUMBERS "317", "157", "13", "101"
-_Static_assert(SYS_seccomp == 317 && SYS_prctl == 157 && SYS_rt_sigaction == 13 && SYS_ptrace == 101, "the stub's numbers");
+_Static_assert(SYS_seccomp == 317 && SYS_prctl == 157 && SYS_rt_sigaction == 13 && SYS_ptrace == 101, "NUMBERS are these");
 #elif defined(__aarch64__)
 #include "preload/aarch64/syscall_stub.h"
 #define NUMBERS "277", "167", "134", "117"
-_Static_assert(SYS_seccomp == 277 && SYS_prctl == 167 && SYS_rt_sigaction == 134 && SYS_ptrace == 117, "the stub's numbers");
+_Static_assert(SYS_seccomp == 277 && SYS_prctl == 167 && SYS_rt_sigaction == 134 && SYS_ptrace == 117, "NUMBERS are these");
 #endif
 
 __attribute__((visibility("hidden"))) void *dp_real_syscall;

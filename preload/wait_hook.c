@@ -5,7 +5,6 @@
 #include "preload/hooks.h"
 #include "preload/real.h"
 
-#include <errno.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -60,15 +59,9 @@ DP_EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
 /* With WNOWAIT the helper stays for its own parent, and goes in a moment. */
 DP_EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
-	if (type == P_PID || !meets_all(-1, options) || !info)
-		return DP_REAL(waitid)(type, id, info, options);
-	siginfo_t seen;
 	int result;
-	do {
-		seen.si_pid = 0;
-		result = DP_REAL(waitid)(type, id, &seen, options);
-	} while (result == 0 && is_helper(seen.si_pid, !(options & WNOWAIT)));
-	if (result == 0)
-		*info = seen;
+	do
+		result = DP_REAL(waitid)(type, id, info, options);
+	while (result == 0 && info && type != P_PID && meets_all(-1, options) && is_helper(info->si_pid, !(options & WNOWAIT)));
 	return result;
 }
