@@ -210,8 +210,9 @@ bool dp_jvm_find_blob(uintptr_t pc, struct dp_jvm_blob *blob)
 	enum { FREE = 0xff, STEPS_MOST = 1 << 16 };
 	const struct dp_jvm_layout *at = &dp_jvm.layout;
 	const struct dp_jvm_heap *heap = heap_of(pc);
-	if (!heap || pc >= dp_jvm_word(heap->heap + (uintptr_t)at->heap_memory + (uintptr_t)at->space_high))
-		return false; /* reserved, not yet committed */
+	const uintptr_t committed = heap ? dp_jvm_word(heap->heap + (uintptr_t)at->heap_memory + (uintptr_t)at->space_high) : 0;
+	if (pc >= committed || committed > heap->high)
+		return false;
 	uintptr_t segment = (pc - heap->low) >> heap->log2;
 	/* A heap that grows has the memory before the map of it (heap.cpp, expand_by()). */
 	if ((uintptr_t)heap->segments + segment >= dp_jvm_word(heap->heap + (uintptr_t)at->heap_segmap + (uintptr_t)at->space_high))
@@ -231,7 +232,7 @@ bool dp_jvm_find_blob(uintptr_t pc, struct dp_jvm_blob *blob)
 	const int frame_size = dp_jvm_int(start + (uintptr_t)at->blob_frame_size);
 	blob->start = start;
 	blob->end = start + (uintptr_t)size;
-	if (size <= 0 || pc >= blob->end || pc < start || blob->end > heap->high)
+	if (size <= 0 || pc >= blob->end || pc < start || blob->end > committed)
 		return false;
 	blob->code = at->blob_code_begin >= 0 ? dp_jvm_word(start + (uintptr_t)at->blob_code_begin)
 	                                      : start + (uintptr_t)dp_jvm_int(start + (uintptr_t)at->blob_code_offset);

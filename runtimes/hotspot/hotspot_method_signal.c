@@ -377,14 +377,16 @@ int32_t dp_jvm_bci_of(struct dp_managed_tick *tick, uintptr_t method, uintptr_t 
 /* What was a method then may be none now: it is read with care, and what it is called now is what is told. */
 void dp_jvm_tell_untold(struct dp_managed_tick *tick)
 {
-	enum { USUAL = 1024 }; /* a name's bytes in the ring */
+	enum { USUAL = 1024, MOST = 16 }; /* a name's bytes in the ring; names of one tick, some ten system calls each */
+	unsigned told = 0;
 	if (!dp_load_relaxed(&untold_count) || !tick->may_call)
 		return;
-	for (unsigned i = 0; i < UNTOLD && tick->name_room > USUAL; i++) {
+	for (unsigned i = 0; i < UNTOLD && told < MOST && tick->name_room > USUAL; i++) {
 		uint64_t word = dp_load_relaxed(&untold[i]);
 		if (!word || !dp_cas(&untold[i], &word, 0)) /* another thread's now */
 			continue;
 		dp_add_relaxed(&untold_count, -1u);
+		told++;
 		const uintptr_t address = word & (((uint64_t)1 << UNTOLD_SHIFT) - 1);
 		const uint32_t size = (uint32_t)(word >> UNTOLD_SHIFT);
 		if (size)

@@ -26,6 +26,8 @@ uint32_t dp_jvm_unsigned5(const uint8_t *bytes, uint32_t size, uint32_t *at, boo
 
 /* ---- where an nmethod's parts are ---- */
 
+enum { SCOPE_BYTES = 32 }; /* a scope's first three numbers are less */
+
 struct parts {
 	uintptr_t descs, scopes, metadata; /* first bytes */
 	uint32_t desc_count, scopes_size, metadata_count;
@@ -69,14 +71,26 @@ static bool find_parts(const struct dp_jvm_blob *blob, struct parts *parts)
 	return true;
 }
 
+/* Beside the code heap the parts are freed with their nmethod, and a guess may lead to what never was one. */
+static bool read_part(const struct dp_managed_tick *tick, uintptr_t address, void *to, size_t size, bool is_certain)
+{
+	if (!is_certain)
+		return dp_tick_probe(tick, address, to, size);
+	__builtin_memcpy(to, (const void *)address, size);
+	return true;
+}
+
 /* The scope's place in the stream: of the description at offset, as calls have one, or, for an interrupted instruction and where
  * an exception's handler begins, of the first behind it; -1: none. The first and the last are no code's. */
-static int32_t find_scope(const struct parts *parts, int32_t offset)
+static int32_t find_scope(const struct dp_managed_tick *tick, const struct parts *parts, int32_t offset, bool is_certain)
 {
+	int32_t there;
 	uint32_t low = 0, count = parts->desc_count;
 	while (count > 0) { /* the first at or behind offset */
 		const uint32_t half = count / 2;
-		if (dp_jvm_int(parts->descs + (uintptr_t)(low + half) * PC_DESC_SIZE) < offset) {
+		if (!read_part(tick, parts->descs + (uintptr_t)(low + half) * PC_DESC_SIZE, &there, sizeof there, is_certain))
+			return -1;
+		if (there < offset) {
 			low += half + 1;
 			count -= half + 1;
 		} else {
@@ -85,7 +99,7 @@ static int32_t find_scope(const struct parts *parts, int32_t offset)
 	}
 	if (low == 0 || low + 1 >= parts->desc_count)
 		return -1;
-	return dp_jvm_int(parts->descs + (uintptr_t)low * PC_DESC_SIZE + 4);
+	return read_part(tick, parts->descs + (uintptr_t)low * PC_DESC_SIZE + 4, &there, sizeof there, is_certain) ? there : -1;
 }
 
 /* ---- one address ---- */
@@ -101,28 +115,23 @@ static enum dp_jvm_kind kind_of(const struct dp_jvm_blob *blob, bool is_inlined)
 	return is_inlined ? DP_JVM_C1_INLINED : DP_JVM_C1;
 }
 
-/* Beside the code heap they are freed with their nmethod. */
-static bool can_read(const struct dp_managed_tick *tick, const struct parts *parts, bool is_certain)
-{
-	const uintptr_t last = parts->descs + (uintptr_t)parts->desc_count * PC_DESC_SIZE - 8;
-	uintptr_t word;
-	if (dp_jvm.layout.nmethod_immutable_data < 0 || is_certain)
-		return true;
-	return parts->desc_count && dp_tick_probe(tick, parts->descs, &word, 8) && dp_tick_probe(tick, last, &word, 8) &&
-	       dp_tick_probe(tick, parts->scopes, &word, 1) && dp_tick_probe(tick, parts->metadata, &word, 8);
-}
-
 static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *blob, uintptr_t pc, bool is_certain, uint64_t *ids)
 {
 	struct parts parts;
 	uint32_t count = 0;
-	int32_t scope = find_parts(blob, &parts) && can_read(tick, &parts, is_certain) ? find_scope(&parts, (int32_t)(pc - blob->code)) : -1;
+	int32_t scope = find_parts(blob, &parts) ? find_scope(tick, &parts, (int32_t)(pc - blob->code), is_certain) : -1;
 	while (scope > 0 && count < DP_JVM_SCOPES_MAX) {
-		uint32_t offset = (uint32_t)scope;
-		if (offset >= parts.scopes_size)
+		uint8_t copy[SCOPE_BYTES];
+		uint32_t offset = 0;
+		if ((uint32_t)scope >= parts.scopes_size)
 			break;
-		const uint32_t size = parts.scopes_size - offset < 32 ? parts.scopes_size : offset + 32;
-		const uint8_t *bytes = (const uint8_t *)parts.scopes;
+		const uint32_t left = parts.scopes_size - (uint32_t)scope, size = left < SCOPE_BYTES ? left : SCOPE_BYTES;
+		const uint8_t *bytes = (const uint8_t *)parts.scopes + scope;
+		if (!is_certain) {
+			if (!dp_tick_probe(tick, (uintptr_t)bytes, copy, size))
+				break;
+			bytes = copy;
+		}
 		const uint32_t caller = dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess);
 		const uint32_t index = dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess);
 		int32_t bci = (int32_t)dp_jvm_unsigned5(bytes, size, &offset, dp_jvm.has_excess) - 1;
@@ -132,7 +141,9 @@ static uint32_t decode(struct dp_managed_tick *tick, const struct dp_jvm_blob *b
 			break;
 		if (index > parts.metadata_count)
 			break;
-		const uintptr_t method = dp_jvm_word(parts.metadata + (uintptr_t)(index - 1) * 8);
+		uintptr_t method;
+		if (!read_part(tick, parts.metadata + (uintptr_t)(index - 1) * 8, &method, sizeof method, is_certain))
+			break;
 		ids[count++] = dp_jvm_id(dp_jvm_method_number(tick, method, is_certain), kind_of(blob, caller != 0), bci);
 		scope = (int32_t)caller;
 	}

@@ -221,16 +221,10 @@ static uint32_t depth_of(const struct step *step, const struct dp_jvm_blob *blob
 	return depth == UINT32_MAX ? whole : depth;
 }
 
-/* Without the kernel's help a guess must do. */
-static bool is_certain(const struct step *step)
-{
-	return !step->doubted || !step->tick->may_call;
-}
-
 static bool add_compiled(struct step *step, const struct dp_jvm_blob *blob, uintptr_t pc, uintptr_t cfa)
 {
 	const uint64_t *ids;
-	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, is_certain(step), &ids);
+	const uint32_t count = dp_jvm_scopes(step->tick, blob, pc, !step->doubted, &ids);
 	for (uint32_t i = 0; i < count; i++)
 		if (!add(step, ids[i], cfa))
 			return false;
@@ -242,8 +236,8 @@ static bool step_compiled(struct step *step, const struct dp_jvm_blob *blob)
 	bool is_body, is_over;
 	uint32_t depth = depth_of(step, blob, &is_body, &is_over), pc_offset;
 	uintptr_t ret, caller_fp = step->fp, pc = step->pc;
-	if (!blob->frame_size)
-		return false;
+	if (!blob->frame_size || (step->doubted && !step->tick->may_call))
+		return false; /* what only looks like a frame is not read without the kernel */
 	if (!step->is_exact && dp_jvm_is_deopt(blob, pc, &pc_offset) && !read_stack(step, step->sp + pc_offset, &pc))
 		return false;
 	if (!read_stack(step, step->sp + depth, &ret) || (step->is_exact && !is_return(ret)))
@@ -251,7 +245,7 @@ static bool step_compiled(struct step *step, const struct dp_jvm_blob *blob)
 	if (depth >= 8 && !read_stack(step, step->sp + depth - 8, &caller_fp))
 		return false;
 	/* Entry and exit are noted as nobody's: what stands behind them in the code is some other place. */
-	if (!is_body ? !add(step, dp_jvm_whole_scope(step->tick, blob, is_over ? -1 : 0, is_certain(step)), step->sp + depth + 8)
+	if (!is_body ? !add(step, dp_jvm_whole_scope(step->tick, blob, is_over ? -1 : 0, !step->doubted), step->sp + depth + 8)
 	             : !add_compiled(step, blob, pc, step->sp + depth + 8))
 		return false;
 	trust(step, ret);

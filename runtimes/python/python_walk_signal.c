@@ -592,10 +592,13 @@ static void end_at_greenlet(const struct walk *walk, bool is_whole)
 	struct dp_managed_tick *tick = walk->tick;
 	const uint32_t leaf = behind_switch(tick, walk->library);
 	const uint32_t behind = is_whole && walk->count ? behind_frames(walk, leaf != 0) : 0;
-	if (behind)
-		tick->native_end = behind_switcher(tick, behind); /* what the agent finishes, it looks at for itself */
-	else if (leaf && (walk->count || !is_whole || has_loops(walk)))
+	if (behind) {
+		const uint32_t end = behind_switcher(tick, behind); /* what the agent finishes, it looks at for itself */
+		if (end)
+			tick->native_end = end;
+	} else if (leaf && (walk->count || !is_whole || has_loops(walk))) {
 		tick->native_end = leaf;
+	}
 }
 
 /* ---- doubt ---- */
